@@ -1,0 +1,93 @@
+//! Every bound of the engine, by name, with its reason. PROTOCOL.md quotes these; a test compares them.
+
+use std::time::Duration;
+
+/// Bytes of one name: what Linux allows (NAME_MAX).
+pub const NAME_LEN_MAX: usize = 255;
+/// Bytes of a volume's name: a DNS label, as Kubernetes uses for claims.
+pub const VOLUME_NAME_LEN_MAX: usize = 63;
+/// Bytes of a symbolic link's target: PATH_MAX less its NUL.
+pub const SYMLINK_TARGET_LEN_MAX: usize = 4095;
+/// Bytes of an extended attribute's name (XATTR_NAME_MAX).
+pub const XATTR_NAME_LEN_MAX: usize = 255;
+/// Bytes of an extended attribute's value (XATTR_SIZE_MAX).
+pub const XATTR_VALUE_LEN_MAX: usize = 65_536;
+/// Bytes of all names and values of one entry: the kernel's list of names is 64 KiB, and an entry must fit one frame.
+pub const XATTRS_LEN_MAX: usize = 786_432;
+/// Directories below each other. Deeper trees are a problem of the directory that is too deep.
+pub const DEPTH_MAX: usize = 16_384;
+
+/// Bytes of one frame, its type included: what a peer can make us allocate at once.
+pub const FRAME_LEN_MAX: usize = 1_048_576;
+/// Bytes of file content in one data frame: large enough that a frame's cost vanishes, small enough to pipeline.
+pub const DATA_LEN_MAX: usize = 262_144;
+/// A batch frame is sent when its encoding has reached this.
+pub const BATCH_LEN_AIM: usize = 131_072;
+/// Entries of one batch.
+pub const BATCH_ENTRIES_MAX: usize = 1_024;
+/// Files of at most this many bytes travel in packs, whole.
+pub const PACKED_FILE_LEN_MAX: u64 = 65_536;
+
+/// Bytes of a leaf, the unit in which two copies of a file are compared (engine-study 2.6).
+pub const LEAF_LEN: usize = 65_536;
+/// Leaves of a segment.
+pub const SEGMENT_LEAVES: usize = 128;
+/// Bytes of a segment, the unit of work on a large file: 8 MiB, the same as a connection's credit.
+pub const SEGMENT_LEN: u64 = (LEAF_LEN * SEGMENT_LEAVES) as u64;
+/// Segments whose leaves the receiver may have sent without having got their operations.
+pub const SEGMENTS_COMPARED_MAX: usize = 32;
+
+/// Batches sent and not yet done.
+pub const BATCHES_OPEN_MAX: usize = 4_096;
+/// Entries sent and not yet done: about 10 MiB on each side.
+pub const ENTRIES_OPEN_MAX: usize = 65_536;
+/// Encoded bytes of batches sent and not yet done.
+pub const BATCH_BYTES_OPEN_MAX: usize = 8 * 1_048_576;
+/// Content bytes on one data connection that the receiver has not yet acknowledged: what a cut can cost.
+pub const LANE_CREDIT: u64 = 8 * 1_048_576;
+/// The receiver acknowledges a data connection at least this often.
+pub const LANE_ACK_EVERY: u64 = 1_048_576;
+/// Data connections of a session.
+pub const LANES_MAX: usize = 8;
+/// Names a listing holds in memory at once, in bytes of names; larger directories are listed in ranges.
+pub const LISTING_NAMES_LEN_MAX: usize = 8 * 1_048_576;
+/// Names of a large directory that are sampled to cut it into ranges.
+pub const LISTING_SAMPLES: usize = 4_096;
+/// Directory descriptors kept open at once per volume; more are reopened from their parents.
+pub const DIR_FDS_MAX: usize = 256;
+/// Exclude patterns, and the bytes of all of them.
+pub const EXCLUDES_MAX: usize = 4_096;
+/// Bytes of all exclude patterns.
+pub const EXCLUDES_LEN_MAX: usize = 262_144;
+
+/// Problems kept in full; more are only counted.
+pub const PROBLEMS_KEPT_MAX: usize = 1_000;
+/// Bytes of a problem's sentence or path on the wire.
+pub const PROBLEM_TEXT_LEN_MAX: usize = 8_192;
+/// Paths remembered to be deleted in one pass; a pass that finds more is followed by another.
+pub const EXTRAS_KEPT_MAX: usize = 100_000;
+/// Full passes that follow the first because something changed or was in the way.
+pub const REPEATED_PASSES_MAX: u32 = 2;
+/// Hard-link groups remembered at once.
+pub const LINK_GROUPS_MAX: usize = 4_000_000;
+
+/// Bytes of a hello frame: options and exclude patterns.
+pub const HELLO_LEN_MAX: usize = 524_288;
+/// A peer has this long for each step until the session stands: TLS, hello, lanes.
+pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
+/// A TCP connection attempt, per address.
+pub const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
+/// A side that has sent nothing for this long sends a ping.
+pub const PING_AFTER: Duration = Duration::from_secs(10);
+/// A connection on which nothing arrived for this long is cut.
+pub const SILENCE_MAX: Duration = Duration::from_secs(45);
+/// How long the receiver waits for the sender's goodbye after its report.
+pub const GOODBYE_DEADLINE: Duration = Duration::from_secs(20);
+/// Connections that have not yet introduced themselves, per receiver.
+pub const STRANGERS_MAX: usize = 256;
+/// First and longest pause between two attempts to connect.
+pub const RETRY_PAUSE_MIN: Duration = Duration::from_millis(200);
+/// Longest pause between two attempts to connect.
+pub const RETRY_PAUSE_MAX: Duration = Duration::from_secs(5);
+/// Kernel clocks tick in steps; a change within one step leaves no trace (engine-rules 3).
+pub const CLOCK_TICK: Duration = Duration::from_millis(20);

@@ -1,0 +1,25 @@
+//! Floor 0: the nouns every other room speaks of, and the bounds on them.
+//!
+//! Values only. Nothing here reads a disk, a socket, a clock or the environment; nothing here knows how a value is
+//! written on the wire. Each type that can be wrong has one fallible constructor, so a value that exists is right.
+
+mod digest;
+mod entry;
+mod ids;
+pub mod limits;
+mod loss;
+mod name;
+mod options;
+mod outcome;
+mod problem;
+mod time;
+
+pub use digest::{Digest, LeafDigest, LeafKey, SessionKey};
+pub use entry::{Content, Device, Entry, EntryKind, FileContent, Mode, Owner, Xattr, Xattrs};
+pub use ids::{BatchId, DirId, EntryIndex, Epoch, LinkGroup, RunId, SegmentIndex, SourceInstance, Token};
+pub use loss::{LossCounts, LossKind, LossSet};
+pub use name::{Escaped, Name, NameError, RelPath, VolumeName};
+pub use options::{Bounds, ChownTo, Options, OwnerPolicy, RootAttrs, SelinuxPolicy};
+pub use outcome::{BytesCount, EntriesCount, Exit, Outcome, WireCount};
+pub use problem::{Problem, Problems, Stage};
+pub use time::Timestamp;
