@@ -1,1 +1,9 @@
-//! Room `delta`.
+//! What of a file's bytes differs from another copy, decided over slices: leaves, their digests, and runs.
+//!
+//! Pure: no disk, no socket, no clock. Refuses to see anything larger than a segment at once.
+
+mod digests;
+mod segment;
+
+pub use digests::{content_digest, leaf_digest, leaf_digests, session_key};
+pub use segment::{Piece, compare_segment};

@@ -1,0 +1,122 @@
+//! Why a session ended before its end, and what that means for the run.
+
+use crate::tunnel::{ConnectError, GreetError, LinkError};
+use crate::types::Outcome;
+use crate::volume;
+use crate::wire::{RefuseReason, WireError};
+
+use super::stop::Signal;
+
+/// The first failure of a session; later ones are its echo.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// No connection, or none that is what it should be.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The first bytes were not those of a peer that we can speak with.
+    #[error(transparent)]
+    Greet(#[from] GreetError),
+    /// A connection of the session broke.
+    #[error("the connection was lost: {0}")]
+    Link(#[from] LinkError),
+    /// The receiver said no.
+    #[error("the receiver refused: {text}")]
+    Refused {
+        /// Its reason.
+        reason: RefuseReason,
+        /// Its sentence.
+        text: String,
+    },
+    /// The peer ended the session and said why.
+    #[error("the other side ended the session: {text}")]
+    Aborted {
+        /// How it saw the end.
+        outcome: Outcome,
+        /// Its sentence.
+        text: String,
+    },
+    /// The peer sent what does not belong there.
+    #[error("the other side broke the protocol: {0}")]
+    Protocol(String),
+    /// A message could not be read.
+    #[error("the other side broke the protocol: {0}")]
+    Wire(#[from] WireError),
+    /// The volume as a whole cannot be read or written any more.
+    #[error("{what}: {source}")]
+    Volume {
+        /// What was being done, on what.
+        what: String,
+        /// The system's answer.
+        source: volume::Error,
+    },
+    /// Nothing was deleted, because what was to be deleted is too much or for a bad reason.
+    #[error("safety halt: {0}")]
+    Halted(String),
+    /// A bound the receiver was given was reached.
+    #[error("{0}")]
+    Bound(String),
+    /// A signal.
+    #[error("stopped by a signal")]
+    Stopped(Signal),
+    /// A newer session of the same source took over.
+    #[error("a newer session of the same source took over")]
+    TakenOver,
+    /// A thread of ours ended without a word.
+    #[error("internal error: {0}")]
+    Internal(&'static str),
+}
+
+impl SessionError {
+    /// Whether connecting again may help.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Connect(e) => e.may_pass(),
+            Self::Greet(e) => e.may_pass(),
+            Self::Link(_) => true,
+            Self::Refused { reason, .. } => reason.may_pass(),
+            Self::Aborted { outcome, .. } => matches!(outcome, Outcome::Network),
+            Self::Protocol(_)
+            | Self::Wire(_)
+            | Self::Volume { .. }
+            | Self::Halted(_)
+            | Self::Bound(_)
+            | Self::Stopped(_)
+            | Self::TakenOver
+            | Self::Internal(_) => false,
+        }
+    }
+
+    /// How a run ends that ends with this.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::Connect(e) => e.outcome(),
+            Self::Greet(e) => e.outcome(),
+            Self::Link(_) => Outcome::Network,
+            Self::Refused { .. } | Self::TakenOver => Outcome::Refused,
+            Self::Aborted { outcome, .. } => *outcome,
+            Self::Protocol(_) | Self::Wire(_) | Self::Volume { .. } | Self::Bound(_) | Self::Internal(_) => {
+                Outcome::Failed
+            }
+            Self::Halted(_) => Outcome::SafetyHalt,
+            Self::Stopped(signal) => signal.outcome(),
+        }
+    }
+
+    /// The whole sentence, causes included.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let mut sentence = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(inner) = cause {
+            let text = inner.to_string();
+            if !sentence.contains(&text) {
+                sentence.push_str(": ");
+                sentence.push_str(&text);
+            }
+            cause = inner.source();
+        }
+        sentence
+    }
+}

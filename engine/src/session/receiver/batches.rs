@@ -1,0 +1,187 @@
+//! Open batches: entries whose content or link is still to come, looked up by the lanes.
+//!
+//! A lane that is ahead of control waits here; control never waits for a lane.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
+
+use crate::session::fate::{Ended, Fate, LOOK_AGAIN, lock};
+use crate::types::{BatchId, DirId, Entry, EntryIndex};
+use crate::volume::{Dir, Identity, Status};
+
+use super::arriving::Arriving;
+
+/// A destination directory as the threads of a session use it.
+#[derive(Debug)]
+pub struct Place {
+    pub dir: Arc<Dir>,
+    /// Names in it were made, replaced or removed: its times must be put back.
+    pub touched: AtomicBool,
+    /// It has a default ACL: what is made in it gets attributes nobody asked for.
+    pub inherited: bool,
+    /// Its owner may not write in it and we have no privilege to do so all the same.
+    pub restricted: bool,
+    access: OnceLock<()>,
+}
+
+/// How an awaited entry comes to the destination.
+#[derive(Clone, Debug)]
+pub enum How {
+    /// Nothing stands there.
+    Create,
+    /// Something stands there that goes when the new one is whole.
+    Replace,
+    /// A file stands there, a basis, and is written in place.
+    InPlace(Status),
+    /// A file stands there, a basis, and is copied where it is equal.
+    Rebuild(Status),
+    /// Only compared.
+    Compare(Status),
+}
+
+/// An entry that is awaited.
+#[derive(Debug)]
+pub struct Plan {
+    pub entry: Entry,
+    pub how: How,
+}
+
+/// An entry's place in an open batch.
+#[derive(Debug)]
+pub enum Slot {
+    /// Nothing more comes for it.
+    Settled,
+    /// Content comes.
+    Awaited(Box<Plan>),
+    /// Content of a large file is coming.
+    Arriving(Arc<Arriving>),
+}
+
+/// A batch with entries that are not settled.
+#[derive(Debug)]
+pub struct OpenBatch {
+    pub id: BatchId,
+    pub dir: DirId,
+    pub place: Arc<Place>,
+    pub slots: Mutex<Vec<Slot>>,
+    /// Entries to be settled, and one for the generator while it works on the batch.
+    pub remaining: AtomicU32,
+}
+
+/// The open batches of a session.
+#[derive(Debug, Default)]
+pub struct Batches {
+    table: Mutex<Table>,
+    registered: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    open: HashMap<BatchId, Arc<OpenBatch>>,
+    /// Batches below this number have been through the generator.
+    below: u64,
+}
+
+impl Place {
+    pub fn new(dir: Arc<Dir>, inherited: bool, restricted: bool) -> Self {
+        Self { dir, touched: AtomicBool::new(false), inherited, restricted, access: OnceLock::new() }
+    }
+
+    /// Says that names in it are about to change.
+    pub fn touch(&self) {
+        self.touched.store(true, Ordering::Relaxed);
+        if self.restricted {
+            self.access.get_or_init(|| {
+                if let Err(error) = self.dir.make_accessible() {
+                    tracing::debug!(path = %self.dir.path(), %error, "the directory stays closed");
+                }
+            });
+        }
+    }
+}
+
+impl OpenBatch {
+    /// Takes what is awaited at `index`; the entry then is the caller's to settle.
+    pub fn take(&self, index: EntryIndex) -> Option<Box<Plan>> {
+        let mut slots = lock(&self.slots);
+        let slot = slots.get_mut(usize::try_from(index.0).ok()?)?;
+        match std::mem::replace(slot, Slot::Settled) {
+            Slot::Awaited(plan) => Some(plan),
+            other => {
+                *slot = other;
+                None
+            }
+        }
+    }
+
+    /// The large file arriving at `index`; the first caller makes it by `begin`.
+    pub fn arriving(&self, index: EntryIndex, begin: impl FnOnce(Box<Plan>) -> Arriving) -> Option<Arc<Arriving>> {
+        let mut slots = lock(&self.slots);
+        let slot = slots.get_mut(usize::try_from(index.0).ok()?)?;
+        match std::mem::replace(slot, Slot::Settled) {
+            Slot::Awaited(plan) => {
+                let arriving = Arc::new(begin(plan));
+                *slot = Slot::Arriving(Arc::clone(&arriving));
+                Some(arriving)
+            }
+            Slot::Arriving(arriving) => {
+                *slot = Slot::Arriving(Arc::clone(&arriving));
+                Some(arriving)
+            }
+            Slot::Settled => None,
+        }
+    }
+
+    /// Nothing more comes for `index`.
+    pub fn settle(&self, index: EntryIndex) {
+        if let Some(slot) = usize::try_from(index.0).ok().and_then(|at| lock(&self.slots).get_mut(at).map(std::mem::take)) {
+            drop(slot);
+        }
+    }
+}
+
+impl Default for Slot {
+    fn default() -> Self {
+        Self::Settled
+    }
+}
+
+impl Batches {
+    /// The generator has been through a batch; if entries are awaited it is open now.
+    pub fn register(&self, id: BatchId, batch: Option<Arc<OpenBatch>>) {
+        let mut table = lock(&self.table);
+        table.below = id.0 + 1;
+        if let Some(batch) = batch {
+            table.open.insert(id, batch);
+        }
+        drop(table);
+        self.registered.notify_all();
+    }
+
+    /// An open batch, waiting until the generator has been through it. `None` when it is closed.
+    pub fn await_open(&self, id: BatchId, fate: &Fate) -> Result<Option<Arc<OpenBatch>>, Ended> {
+        let mut table = lock(&self.table);
+        while id.0 >= table.below {
+            fate.check()?;
+            table = match self.registered.wait_timeout(table, LOOK_AGAIN) {
+                Ok((table, _)) => table,
+                Err(poisoned) => poisoned.into_inner().0,
+            };
+        }
+        Ok(table.open.get(&id).cloned())
+    }
+
+    /// Every entry is settled.
+    pub fn close(&self, id: BatchId) {
+        lock(&self.table).open.remove(&id);
+    }
+}
+
+/// A file's identity, for the rebuilding and comparing ways.
+pub fn basis_of(how: &How) -> Option<(Identity, u64)> {
+    match how {
+        How::InPlace(status) | How::Rebuild(status) | How::Compare(status) => Some((status.identity, status.size)),
+        How::Create | How::Replace => None,
+    }
+}

@@ -1,0 +1,316 @@
+//! One entry of the source against what stands at its name: made now, kept, or awaited.
+//!
+//! What is right is decided in `plan`; here it is done (transfer), said (dry run) or counted (verification).
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::plan::{self, AttributeDiff, Policy, Verdict, must_break};
+use crate::session::fate::Ended;
+use crate::types::{BatchId, Content, Entry, EntryIndex, EntryKind, LinkGroup, LossKind, Stage, limits};
+use crate::volume::{Identity, Status};
+use crate::wire::{Have, ItemChange, Message, Need, NeedItem};
+
+use super::basis::Job;
+use super::batches::{How, OpenBatch, Place, Plan, Slot};
+use super::context::{Mode, Receiving};
+use super::ledger::Close;
+use super::level::Level;
+use super::links::Waiter;
+
+pub use super::existing::Existing;
+
+/// Files at least this large are patched in place: below, a second copy costs less than it protects.
+const IN_PLACE_LEN_MIN: u64 = 4 * 1_048_576;
+
+/// A directory that was announced, and what of it stands.
+pub struct Subdir {
+    pub place: Option<Arc<Place>>,
+    pub close: Option<Close>,
+    pub stood: bool,
+}
+
+/// A batch while the generator is in it.
+pub struct InBatch<'a> {
+    receiving: &'a Receiving,
+    batch: Option<Arc<OpenBatch>>,
+    id: BatchId,
+    slots: Vec<Slot>,
+    need: Vec<NeedItem>,
+    jobs: Vec<Job>,
+}
+
+impl<'a> InBatch<'a> {
+    pub fn new(receiving: &'a Receiving, id: BatchId, level: &Level, entries: usize) -> Self {
+        let batch = level.place.as_ref().map(|place| {
+            Arc::new(OpenBatch {
+                id,
+                dir: level.id,
+                place: Arc::clone(place),
+                slots: Mutex::new(Vec::new()),
+                remaining: AtomicU32::new(1),
+            })
+        });
+        if batch.is_none() {
+            receiving.batches.register(id, None);
+            receiving.batch_done(id, level.id);
+        }
+        Self { receiving, batch, id, slots: Vec::with_capacity(entries), need: Vec::new(), jobs: Vec::new() }
+    }
+
+    /// Goes through one entry. A directory is announced, whatever became of it.
+    pub fn consider(&mut self, entry: Entry, stands: bool) -> Result<Option<Subdir>, Ended> {
+        let is_dir = entry.kind() == EntryKind::Dir;
+        let Some(batch) = self.batch.clone() else {
+            self.slots.push(Slot::Settled);
+            return Ok(is_dir.then_some(Subdir { place: None, close: None, stood: false }));
+        };
+        let receiving = self.receiving;
+        let existing = if stands { self.look(&batch.place, &entry)? } else { None };
+        if is_dir {
+            self.slots.push(Slot::Settled);
+            return self.consider_dir(&batch.place, entry, existing).map(Some);
+        }
+        let slot = match receiving.mode() {
+            Mode::Transfer => self.act(&batch, entry, existing)?,
+            Mode::DryRun | Mode::Verify => self.tell(&batch, entry, existing)?,
+        };
+        if !matches!(slot, Slot::Settled) {
+            batch.remaining.fetch_add(1, Relaxed);
+        }
+        self.slots.push(slot);
+        Ok(None)
+    }
+
+    /// The generator is through: lanes may look, and the sender hears what is needed.
+    pub fn publish(self) -> Result<(), Ended> {
+        let Some(batch) = self.batch else { return Ok(()) };
+        *crate::session::fate::lock(&batch.slots) = self.slots;
+        self.receiving.batches.register(self.id, Some(Arc::clone(&batch)));
+        if !self.need.is_empty() {
+            self.receiving.post(&Message::Need(Need { batch: self.id, items: self.need }));
+        }
+        for job in self.jobs {
+            self.receiving.basis.push(job);
+        }
+        self.receiving.settled(&batch, 1);
+        self.receiving.fate.check()
+    }
+
+    fn index(&self) -> EntryIndex {
+        EntryIndex(u32::try_from(self.slots.len()).unwrap_or(u32::MAX))
+    }
+
+    fn look(&self, place: &Arc<Place>, entry: &Entry) -> Result<Option<Existing>, Ended> {
+        match self.receiving.describe(place, entry) {
+            Ok(existing) => Ok(existing),
+            Err(error) => {
+                self.receiving.failed(place.dir.path().join(&entry.name), Stage::Compare, error)?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Does what the plan says of one entry that is no directory.
+    fn act(&mut self, batch: &Arc<OpenBatch>, entry: Entry, existing: Option<Existing>) -> Result<Slot, Ended> {
+        let receiving = self.receiving;
+        if let Some(group) = entry.link {
+            if !receiving.links.lead(group) {
+                return self.follow(batch, entry, group, existing.map(|e| e.status));
+            }
+        }
+        let verdict = receiving.verdict(&entry, existing.as_ref(), receiving.policy());
+        let place = &batch.place;
+        match (verdict, existing) {
+            (Verdict::Create | Verdict::MakeWay, _) | (_, None) => self.make(batch, entry, How::Create),
+            (Verdict::Replace, Some(_)) => self.make(batch, entry, How::Replace),
+            (Verdict::Blocked, Some(existing)) => self.blocked(batch, entry, &existing.status),
+            (Verdict::Content, Some(existing)) => Ok(self.ask(batch, entry, &existing)),
+            (Verdict::Keep { attributes }, Some(existing)) => {
+                receiving.keep(place, &entry, &existing, attributes)?;
+                Ok(Slot::Settled)
+            }
+        }
+    }
+
+    fn follow(
+        &self,
+        batch: &Arc<OpenBatch>,
+        entry: Entry,
+        group: LinkGroup,
+        existing: Option<Status>,
+    ) -> Result<Slot, Ended> {
+        // Counted before it can be settled by another thread.
+        batch.remaining.fetch_add(1, Relaxed);
+        let waits = self.receiving.join(group, Waiter { batch: Arc::clone(batch), entry, existing })?;
+        if !waits {
+            batch.remaining.fetch_sub(1, Relaxed);
+        }
+        Ok(Slot::Settled)
+    }
+
+    /// Something new: files are awaited, the rest is made now.
+    fn make(&mut self, batch: &Arc<OpenBatch>, entry: Entry, how: How) -> Result<Slot, Ended> {
+        if matches!(entry.content, Content::File(_)) {
+            self.need.push(NeedItem { index: self.index(), have: Have::Nothing });
+            return Ok(Slot::Awaited(Box::new(Plan { entry, how })));
+        }
+        self.receiving.make_special(&batch.place, &entry, &how)?;
+        Ok(Slot::Settled)
+    }
+
+    fn blocked(&mut self, batch: &Arc<OpenBatch>, entry: Entry, status: &Status) -> Result<Slot, Ended> {
+        batch.place.touch();
+        if batch.place.dir.remove(&entry.name, status).is_ok() {
+            return self.make(batch, entry, How::Create);
+        }
+        self.receiving.in_the_way(&batch.place, &entry);
+        self.receiving.file_failed(entry.link, true)?;
+        Ok(Slot::Settled)
+    }
+
+    /// A file whose content must come, with what is here as a basis where that can help.
+    fn ask(&mut self, batch: &Arc<OpenBatch>, entry: Entry, existing: &Existing) -> Slot {
+        let status = existing.status;
+        let compares = self.receiving.options.checksum || self.receiving.mode() != Mode::Transfer;
+        let large = entry.size() > limits::PACKED_FILE_LEN_MAX;
+        let useful = status.size > 0 && entry.size() > 0 && (large || compares);
+        if !useful {
+            self.need.push(NeedItem { index: self.index(), have: Have::Nothing });
+            return Slot::Awaited(Box::new(Plan { entry, how: How::Replace }));
+        }
+        let in_place = !must_break(&entry, &existing.plan)
+            && !status.mode.is_set_id()
+            && !existing.has_capability()
+            && (!large || entry.size().max(status.size) >= IN_PLACE_LEN_MIN);
+        let how = match (self.receiving.mode(), in_place) {
+            (Mode::Transfer, true) => How::InPlace(status),
+            (Mode::Transfer, false) => How::Rebuild(status),
+            (Mode::DryRun | Mode::Verify, _) => How::Compare(status),
+        };
+        self.need.push(NeedItem { index: self.index(), have: Have::Basis(status.size) });
+        self.jobs.push(Job {
+            batch: self.id,
+            index: self.index(),
+            place: Arc::clone(&batch.place),
+            name: entry.name.clone(),
+            identity: status.identity,
+            basis_len: status.size,
+            source_len: entry.size(),
+        });
+        Slot::Awaited(Box::new(Plan { entry, how }))
+    }
+
+    /// Says what would be done, or what differs.
+    fn tell(&mut self, batch: &Arc<OpenBatch>, entry: Entry, existing: Option<Existing>) -> Result<Slot, Ended> {
+        let receiving = self.receiving;
+        let path = batch.place.dir.path().join(&entry.name);
+        if let Some(group) = entry.link {
+            if !receiving.links.lead(group) {
+                return self.follow(batch, entry, group, existing.map(|e| e.status));
+            }
+            let identity = existing.as_ref().map_or(Identity { dev: 0, ino: 0 }, |e| e.status.identity);
+            receiving.file_ready(&batch.place, &entry, identity)?;
+        }
+        let policy = Policy { checksum: false, verify: false, ..receiving.policy() };
+        let verdict = receiving.verdict(&entry, existing.as_ref(), policy);
+        let Some(existing) = existing else {
+            receiving.tell_missing(&entry, path);
+            return Ok(Slot::Settled);
+        };
+        match verdict {
+            Verdict::Create => receiving.tell_missing(&entry, path),
+            Verdict::Replace | Verdict::MakeWay | Verdict::Blocked => receiving.tell_other(&entry, &existing, path),
+            Verdict::Content => receiving.tell_content(&entry, &existing, path),
+            Verdict::Keep { .. } => {
+                receiving.say_attributes(&entry, &existing, &path);
+                let compares = receiving.mode() == Mode::Verify || receiving.options.checksum;
+                if compares && entry.size() > 0 {
+                    return Ok(self.ask(batch, entry, &existing));
+                }
+            }
+        }
+        Ok(Slot::Settled)
+    }
+
+    /// A directory: made, entered or followed.
+    fn consider_dir(&self, place: &Arc<Place>, entry: Entry, existing: Option<Existing>) -> Result<Subdir, Ended> {
+        let receiving = self.receiving;
+        let path = place.dir.path().join(&entry.name);
+        let none = Subdir { place: None, close: None, stood: false };
+        match (existing, receiving.mode()) {
+            (Some(existing), mode) if existing.status.kind == EntryKind::Dir => {
+                if mode != Mode::Transfer {
+                    receiving.say_attributes(&entry, &existing, &path);
+                }
+                receiving.enter_dir(place, entry, &existing)
+            }
+            (Some(existing), Mode::Transfer) => {
+                place.touch();
+                if let Err(error) = place.dir.remove(&entry.name, &existing.status) {
+                    receiving.failed(path, Stage::Write, error)?;
+                    return Ok(none);
+                }
+                receiving.make_dir(place, entry)
+            }
+            (None, Mode::Transfer) => receiving.make_dir(place, entry),
+            (Some(existing), Mode::DryRun | Mode::Verify) => {
+                receiving.tell_other(&entry, &existing, path);
+                Ok(none)
+            }
+            (None, Mode::DryRun | Mode::Verify) => {
+                receiving.tell_missing(&entry, path);
+                Ok(none)
+            }
+        }
+    }
+}
+
+impl Receiving {
+    /// Keeps an entry, giving it the attributes that differ, in an inode of its own where that is called for.
+    fn keep(&self, place: &Arc<Place>, entry: &Entry, existing: &Existing, diff: AttributeDiff) -> Result<(), Ended> {
+        let status = &existing.status;
+        let unclaimed = entry.link.is_none_or(|group| self.links.claim(status.identity, group));
+        let differs = self.attributes_differ(entry, existing, diff);
+        let breaks = entry.kind() == EntryKind::File && must_break(entry, &existing.plan);
+        if breaks && (differs || entry.link.is_none()) || (entry.kind() == EntryKind::File && !unclaimed) {
+            return self.break_links(place, entry, status);
+        }
+        if !differs {
+            return self.file_ready(place, entry, status.identity);
+        }
+        if entry.kind() != EntryKind::File && status.nlink > 1 {
+            return self.make_special(place, entry, &How::Replace);
+        }
+        self.keep_with_attributes(place, entry, status)
+    }
+
+    /// Makes something that is neither file nor directory.
+    fn make_special(&self, place: &Arc<Place>, entry: &Entry, how: &How) -> Result<(), Ended> {
+        let is_device = matches!(entry.content, Content::CharDevice(_) | Content::BlockDevice(_));
+        if is_device && (self.bounds.no_devices || !self.volume.privilege().mknod) {
+            self.lost(LossKind::Devices);
+            return self.file_failed(entry.link, false);
+        }
+        place.touch();
+        match self.try_special(place, entry, how) {
+            Ok(identity) => {
+                match how {
+                    How::Create => self.tally.add(|t| &t.created, 1),
+                    _ => self.tally.add(|t| &t.updated, 1),
+                }
+                self.file_ready(place, entry, identity)
+            }
+            Err(error) if is_device && error.is_privilege() => {
+                self.lost(LossKind::Devices);
+                self.file_failed(entry.link, false)
+            }
+            Err(error) => {
+                self.failed(place.dir.path().join(&entry.name), Stage::Write, error)?;
+                self.file_failed(entry.link, false)
+            }
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! The last step of an entry with content: attributes, publication, counting, and the links that waited for it.
+
+use std::sync::Arc;
+
+use crate::session::fate::Ended;
+use crate::types::{Entry, EntryKind, LinkGroup, Stage};
+use crate::volume::{self, FileWriter, Finished, Identity, Status};
+use crate::wire::{ItemChange, Item};
+
+use super::batches::{How, OpenBatch, Place, Plan};
+use super::context::{Mode, Receiving};
+use super::links::{Joined, Leader, Waiter};
+
+impl Receiving {
+    /// A small file whose content is here.
+    pub fn write_packed(&self, batch: &OpenBatch, plan: Plan, content: &[u8]) -> Result<(), Ended> {
+        let place = &batch.place;
+        place.touch();
+        let wants = |name: &[u8]| self.xattrs.wants(name);
+        let attributes = self.attributes(&plan.entry, &wants, place.inherited);
+        let temporary = (!matches!(plan.how, How::Create)).then(|| self.temporary());
+        let written =
+            volume::write_small(&place.dir, &plan.entry.name, temporary.as_ref(), content, &attributes);
+        if written.is_ok() {
+            self.tally.add(|t| &t.literal, content.len() as u64);
+        }
+        self.published(batch, &plan, written)
+    }
+
+    /// A large file that is whole: length, attributes, name.
+    pub fn finish_file(&self, batch: &OpenBatch, plan: &Plan, writer: FileWriter) -> Result<(), Ended> {
+        let wants = |name: &[u8]| self.xattrs.wants(name);
+        let mut attributes = self.attributes(&plan.entry, &wants, batch.place.inherited);
+        attributes.existing = matches!(plan.how, How::InPlace(_));
+        let finished = writer.finish(plan.entry.size(), &attributes, &plan.entry.name);
+        self.published(batch, plan, finished)
+    }
+
+    fn published(
+        &self,
+        batch: &OpenBatch,
+        plan: &Plan,
+        finished: Result<Finished, volume::Error>,
+    ) -> Result<(), Ended> {
+        let path = || batch.place.dir.path().join(&plan.entry.name);
+        match finished {
+            Ok(Finished { applied, identity }) => {
+                self.applied(path, applied);
+                match plan.how {
+                    How::Create => self.tally.add(|t| &t.created, 1),
+                    _ => self.tally.add(|t| &t.updated, 1),
+                }
+                self.file_ready(&batch.place, &plan.entry, identity)
+            }
+            Err(error) => {
+                self.failed(path(), Stage::Write, error)?;
+                self.file_failed(plan.entry.link, false)
+            }
+        }
+    }
+
+    /// The destination's content turned out to be the source's: only attributes are left.
+    pub fn content_is_same(&self, batch: &OpenBatch, plan: Plan) -> Result<(), Ended> {
+        self.progress.bytes_verified.fetch_add(plan.entry.size(), std::sync::atomic::Ordering::Relaxed);
+        let Plan { entry, how } = plan;
+        match how {
+            How::Compare(status) => self.file_ready(&batch.place, &entry, status.identity),
+            How::InPlace(status) => self.keep_with_attributes(&batch.place, &entry, &status),
+            How::Rebuild(status) => self.keep_or_break(&batch.place, &entry, &status),
+            How::Create | How::Replace => Err(self.broke("it calls a file the same that is not there")),
+        }
+    }
+
+    /// Gives an existing file the attributes that differ.
+    pub fn keep_with_attributes(&self, place: &Arc<Place>, entry: &Entry, status: &Status) -> Result<(), Ended> {
+        let wants = |name: &[u8]| self.xattrs.wants(name);
+        let mut attributes = self.attributes(entry, &wants, false);
+        attributes.existing = true;
+        match place.dir.apply_to(&entry.name, entry.kind(), &attributes) {
+            Ok(applied) => {
+                self.applied(|| place.dir.path().join(&entry.name), applied);
+                self.tally.add(|t| &t.updated, 1);
+                self.file_ready(place, entry, status.identity)
+            }
+            Err(error) => {
+                self.failed(place.dir.path().join(&entry.name), Stage::Attributes, error)?;
+                self.file_failed(entry.link, false)
+            }
+        }
+    }
+
+    fn keep_or_break(&self, place: &Arc<Place>, entry: &Entry, status: &Status) -> Result<(), Ended> {
+        if status.nlink > 1 { self.break_links(place, entry, status) } else { self.keep_with_attributes(place, entry, status) }
+    }
+
+    /// Replaces a name of an inode that has others by an inode of its own with the same content, copied here.
+    pub fn break_links(&self, place: &Arc<Place>, entry: &Entry, status: &Status) -> Result<(), Ended> {
+        place.touch();
+        let wants = |name: &[u8]| self.xattrs.wants(name);
+        let attributes = self.attributes(entry, &wants, place.inherited);
+        let copied = FileWriter::temporary(&place.dir, &self.temporary(), Some((&entry.name, status.identity)))
+            .and_then(|writer| {
+                if let Err(error) = writer.copy_from_basis(0, status.size) {
+                    writer.abandon();
+                    return Err(error);
+                }
+                writer.finish(status.size, &attributes, &entry.name)
+            });
+        match copied {
+            Ok(Finished { applied, identity }) => {
+                self.applied(|| place.dir.path().join(&entry.name), applied);
+                self.tally.add(|t| &t.updated, 1);
+                self.file_ready(place, entry, identity)
+            }
+            Err(error) => {
+                self.failed(place.dir.path().join(&entry.name), Stage::Write, error)?;
+                self.file_failed(entry.link, false)
+            }
+        }
+    }
+
+    /// An entry stands; the links that waited for it are made.
+    pub fn file_ready(&self, place: &Arc<Place>, entry: &Entry, identity: Identity) -> Result<(), Ended> {
+        let Some(group) = entry.link else { return Ok(()) };
+        let leader = Leader { place: Arc::clone(place), name: entry.name.clone(), identity };
+        for waiter in self.links.ready(group, leader.clone()) {
+            self.link(&leader, &waiter.batch.place, &waiter.entry, waiter.existing.as_ref())?;
+            self.settled(&waiter.batch, 1);
+        }
+        Ok(())
+    }
+
+    /// An entry did not come to stand. `told`: the sender knows, and passes again or calls it a problem itself.
+    pub fn file_failed(&self, group: Option<LinkGroup>, told: bool) -> Result<(), Ended> {
+        let Some(group) = group else { return Ok(()) };
+        for waiter in self.links.failed(group) {
+            self.link_failed(&waiter.batch.place, &waiter.entry, told);
+            self.settled(&waiter.batch, 1);
+        }
+        Ok(())
+    }
+
+    fn link_failed(&self, place: &Place, entry: &Entry, told: bool) {
+        if told && self.mode() == Mode::Transfer {
+            self.blocked.store(true, std::sync::atomic::Ordering::Relaxed);
+        }
+        let cause = "the file it is a hard link to could not be written";
+        self.problem(place.dir.path().join(&entry.name), Stage::Link, cause);
+    }
+
+    /// A further name of a group, when its batch is registered: linked, waiting, or failed with its leader.
+    /// Whether it waits.
+    pub fn join(&self, group: LinkGroup, waiter: Waiter) -> Result<bool, Ended> {
+        let batch = Arc::clone(&waiter.batch);
+        let entry = waiter.entry.clone();
+        match self.links.join(group, waiter) {
+            Joined::Waiting => Ok(true),
+            Joined::Ready(leader, waiter) => {
+                self.link(&leader, &batch.place, &waiter.entry, waiter.existing.as_ref())?;
+                Ok(false)
+            }
+            Joined::Failed => {
+                self.link_failed(&batch.place, &entry, false);
+                Ok(false)
+            }
+        }
+    }
+
+    /// Makes `entry` a name of the leader's inode, unless it is one.
+    pub fn link(&self, leader: &Leader, place: &Place, entry: &Entry, existing: Option<&Status>) -> Result<(), Ended> {
+        if existing.is_some_and(|status| status.identity == leader.identity) {
+            return Ok(());
+        }
+        let path = || place.dir.path().join(&entry.name);
+        match self.mode() {
+            Mode::Verify => {
+                self.difference(path(), "it is not a hard link to the same file as at the source");
+                return Ok(());
+            }
+            Mode::DryRun => {
+                self.say(existing.map_or(ItemChange::Create, |_| ItemChange::Update), entry.kind(), path());
+                return Ok(());
+            }
+            Mode::Transfer => place.touch(),
+        }
+        if existing.is_some_and(|status| status.kind == EntryKind::Dir) {
+            return Ok(self.in_the_way(place, entry));
+        }
+        let linked = match existing {
+            None => place.dir.link(&entry.name, &leader.place.dir, &leader.name, leader.identity),
+            Some(_) => {
+                let temporary = self.temporary();
+                place
+                    .dir
+                    .link(&temporary, &leader.place.dir, &leader.name, leader.identity)
+                    .and_then(|()| place.dir.rename(&temporary, &entry.name))
+            }
+        };
+        match linked {
+            Ok(()) => {
+                match existing {
+                    None => self.tally.add(|t| &t.created, 1),
+                    Some(_) => self.tally.add(|t| &t.updated, 1),
+                }
+                Ok(())
+            }
+            Err(error) => self.failed(path(), Stage::Link, error),
+        }
+    }
+
+    /// A directory stands where something else belongs, and is not removed in this pass.
+    pub fn in_the_way(&self, place: &Place, entry: &Entry) {
+        let path = place.dir.path().join(&entry.name);
+        if self.options.delete {
+            self.blocked.store(true, std::sync::atomic::Ordering::Relaxed);
+            tracing::debug!(%path, "a directory is in the way until the deletes");
+        } else {
+            let cause = format!("a directory that is not empty stands where a {} belongs; add --delete", entry.kind().word());
+            self.problem(path, Stage::Write, cause);
+        }
+    }
+
+    /// Verification or a dry run: the content is not the source's.
+    pub fn say_content_differs(&self, batch: &OpenBatch, entry: &Entry) {
+        let path = batch.place.dir.path().join(&entry.name);
+        match self.mode() {
+            Mode::Verify => self.difference(path, "its content differs from the source's"),
+            Mode::DryRun => self.say(ItemChange::Update, entry.kind(), path),
+            Mode::Transfer => self.problem(path, Stage::Compare, "its content differs"),
+        }
+    }
+
+    /// One line of a dry run.
+    pub fn say(&self, change: ItemChange, kind: EntryKind, path: crate::types::RelPath) {
+        let item = Item { change, kind, path };
+        self.tally.item(&item);
+        self.post(&crate::wire::Message::Item(item));
+    }
+}

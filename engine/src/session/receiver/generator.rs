@@ -1,0 +1,301 @@
+//! The generator: the one thread that follows the sender's control messages in order, merges each directory with what
+//! stands at the destination, and decides what is made, kept, asked for and deleted.
+//!
+//! ```text
+//!  Pass -> Batch* -> PassEnd: merge, act, Need ... wait until all is settled, delete, PassDone
+//!  Finish: sync, Report
+//! ```
+//! It never waits for a lane but at the end of a pass, when no lane waits for it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+
+use crate::plan::Excludes;
+use crate::session::fate::{Ended, LOOK_AGAIN};
+use crate::session::progress::Phase;
+use crate::types::{Content, DirId, Entry, Name, Outcome, Stage};
+use crate::wire::{Batch, ListEnd, Message, Pass, PassEnd, PassKind, Report, RootEntry};
+
+use super::batches::Place;
+use super::consider::{Existing, InBatch};
+use super::context::{Mode, Receiving};
+use super::extras::{Extras, Sweep};
+use super::ledger::Close;
+use super::level::Level;
+
+/// What the control task hands over, in the order it came.
+#[derive(Debug)]
+pub enum Order {
+    Pass(Pass),
+    Batch(Batch),
+    PassEnd(PassEnd),
+    Finish,
+}
+
+/// The generator of a session.
+pub struct Generator {
+    pub receiving: Arc<Receiving>,
+    pub orders: Receiver<Order>,
+    excludes: Excludes,
+    levels: HashMap<DirId, Level>,
+    next_dir: u64,
+    next_batch: u64,
+    in_pass: bool,
+    extras: Extras,
+    halted: Option<String>,
+}
+
+impl Generator {
+    pub fn new(receiving: Arc<Receiving>, orders: Receiver<Order>, excludes: Excludes) -> Self {
+        Self {
+            receiving,
+            orders,
+            excludes,
+            levels: HashMap::new(),
+            next_dir: 0,
+            next_batch: 0,
+            in_pass: false,
+            extras: Extras::default(),
+            halted: None,
+        }
+    }
+
+    /// Follows the sender to its Finish; the report that was sent.
+    pub fn run(mut self) -> Result<Report, Ended> {
+        loop {
+            match self.next()? {
+                Order::Pass(pass) if !self.in_pass => self.begin(pass)?,
+                Order::Batch(batch) if self.in_pass => self.batch(batch)?,
+                Order::PassEnd(end) if self.in_pass => self.end(&end)?,
+                Order::Finish if !self.in_pass => return self.finish(),
+                _ => return Err(self.receiving.broke("a message came outside its place in a pass")),
+            }
+        }
+    }
+
+    fn next(&self) -> Result<Order, Ended> {
+        loop {
+            self.receiving.fate.check()?;
+            match self.orders.recv_timeout(LOOK_AGAIN) {
+                Ok(order) => return Ok(order),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Err(Ended),
+            }
+        }
+    }
+
+    fn begin(&mut self, pass: Pass) -> Result<(), Ended> {
+        let receiving = Arc::clone(&self.receiving);
+        self.in_pass = true;
+        self.next_dir = 1;
+        self.extras = Extras::default();
+        receiving.links.clear();
+        receiving.blocked.store(false, Relaxed);
+        receiving.progress.new_pass();
+        match pass.kind {
+            PassKind::Transfer => {
+                receiving.progress.enter(Phase::Transferring);
+                receiving.tally.begin_pass();
+            }
+            PassKind::Verify => {
+                receiving.progress.enter(Phase::Verifying);
+                receiving.verifying.store(true, Relaxed);
+                self.sync()?;
+            }
+        }
+        self.open_root(pass.root)
+    }
+
+    fn open_root(&mut self, root: RootEntry) -> Result<(), Ended> {
+        let receiving = Arc::clone(&self.receiving);
+        let dir = Arc::clone(receiving.volume.root());
+        let RootEntry { mode, owner, mtime, xattrs } = root;
+        // The root has no name; this one is never used as one.
+        let Ok(name) = Name::new(b"root") else { return Err(Ended) };
+        let entry = receiving.adjusted(Entry { name, mode, owner, mtime, xattrs, link: None, content: Content::Dir });
+        let status = dir.status().map_err(|e| receiving.fatal("cannot read the destination's root".to_owned(), e))?;
+        let existing = receiving.describe_dir(&dir, &status)?;
+        let place = Arc::new(receiving.place(&dir, &status, existing.has_default_acl()));
+        let differs = receiving.copies_root && receiving.dir_differs(&entry, &existing);
+        if receiving.mode() == Mode::Verify && receiving.copies_root {
+            receiving.say_attributes(&entry, &existing, &crate::types::RelPath::root());
+        }
+        let close = receiving.copies_root.then_some(Close { entry, differs });
+        self.enter(DirId(0), None, Some(place), close, true)
+    }
+
+    /// A directory was announced and stands (or does not, and is only followed).
+    fn enter(
+        &mut self,
+        id: DirId,
+        parent: Option<DirId>,
+        place: Option<Arc<Place>>,
+        close: Option<Close>,
+        stood: bool,
+    ) -> Result<(), Ended> {
+        let receiving = Arc::clone(&self.receiving);
+        receiving.ledger.open(id, parent, place.clone(), close);
+        let level = match place {
+            Some(place) if stood => {
+                let (level, error) = Level::existing(id, Arc::clone(&place), receiving.looks_for_extras());
+                if let Some(error) = error {
+                    receiving.failed(place.dir.path(), Stage::Compare, error)?;
+                }
+                level
+            }
+            place => Level::new_dir(id, place),
+        };
+        self.levels.insert(id, level);
+        Ok(())
+    }
+
+    fn batch(&mut self, batch: Batch) -> Result<(), Ended> {
+        let receiving = Arc::clone(&self.receiving);
+        if batch.id.0 != self.next_batch {
+            return Err(receiving.broke("batches are not numbered one after the other"));
+        }
+        self.next_batch += 1;
+        let Some(mut level) = self.levels.remove(&batch.dir) else {
+            return Err(receiving.broke("a batch belongs to no directory that is open"));
+        };
+        let Batch { id, dir, end, entries } = batch;
+        receiving.ledger.hold(dir);
+        receiving.progress.entries_scanned.fetch_add(entries.len() as u64, Relaxed);
+        let mut work = InBatch::new(&receiving, id, &level, entries.len());
+        for entry in entries {
+            if !level.advance_to(&entry.name) {
+                return Err(receiving.broke("names in a directory do not go up"));
+            }
+            let stands = level.stands(&entry.name);
+            let stands = match stands {
+                Ok(stands) => stands,
+                Err(error) => {
+                    receiving.failed(receiving.path_in(&level), Stage::Compare, error)?;
+                    true
+                }
+            };
+            let announced = work.consider(receiving.adjusted(entry), stands)?;
+            if let Some(subdir) = announced {
+                let id = DirId(self.next_dir);
+                self.next_dir += 1;
+                self.enter(id, Some(dir), subdir.place, subdir.close, subdir.stood)?;
+            }
+        }
+        work.publish()?;
+        match end {
+            ListEnd::More => drop(self.levels.insert(dir, level)),
+            ListEnd::Complete | ListEnd::Incomplete => self.end_level(level, end)?,
+        }
+        Ok(())
+    }
+
+    /// A directory's listing has ended: its extras are known, if it was complete.
+    fn end_level(&mut self, mut level: Level, end: ListEnd) -> Result<(), Ended> {
+        let receiving = Arc::clone(&self.receiving);
+        let known = level.drain();
+        let known = match known {
+            Ok(known) => known,
+            Err(error) => {
+                receiving.failed(receiving.path_in(&level), Stage::Compare, error)?;
+                false
+            }
+        };
+        if let Some(place) = level.place.clone() {
+            let mut names = std::mem::take(&mut level.extras);
+            if receiving.mode() == Mode::Transfer {
+                receiving.clear_temporaries(&place, &mut names)?;
+            }
+            let sweep = Sweep { receiving: &receiving, excludes: &self.excludes };
+            if known && end == ListEnd::Complete && receiving.looks_for_extras() {
+                match receiving.mode() {
+                    Mode::Transfer => self.extras.add(sweep, &place, names, level.extras_beyond)?,
+                    Mode::DryRun | Mode::Verify => sweep.say(&place, &names),
+                }
+            }
+        }
+        receiving.release_dir(level.id);
+        Ok(())
+    }
+
+    fn end(&mut self, end: &PassEnd) -> Result<(), Ended> {
+        let receiving = Arc::clone(&self.receiving);
+        if !self.levels.is_empty() {
+            return Err(receiving.broke("a pass ended while directories were open"));
+        }
+        receiving.ledger.await_idle(&receiving.fate)?;
+        self.in_pass = false;
+        let mut again = false;
+        if receiving.mode() == Mode::Transfer {
+            receiving.tally.scanned.store(end.entries, Relaxed);
+            receiving.tally.bytes_total.store(end.bytes, Relaxed);
+            again = self.delete(end)?;
+        }
+        receiving.post(&Message::PassDone { again });
+        Ok(())
+    }
+
+    /// Deletes what the pass found, unless that is not safe. Whether another pass is needed.
+    fn delete(&mut self, end: &PassEnd) -> Result<bool, Ended> {
+        let receiving = Arc::clone(&self.receiving);
+        let extras = std::mem::take(&mut self.extras);
+        let blocked = receiving.blocked.load(Relaxed);
+        if extras.is_empty() || self.halted.is_some() {
+            return Ok(false);
+        }
+        if end.source_empty && !receiving.options.allow_empty_source {
+            self.halted = Some(
+                "the source is empty and the destination is not; nothing was deleted. If the source is mounted and \
+                 really empty, add --allow-empty-source"
+                    .to_owned(),
+            );
+            return Ok(false);
+        }
+        let deleted = receiving.tally.deleted.load(Relaxed);
+        if let Some(max) = receiving.options.max_delete.filter(|max| deleted.saturating_add(extras.count) > *max) {
+            self.halted = Some(format!(
+                "more than {max} entries would be deleted; nothing was deleted. Look with --dry-run, then raise --max-delete"
+            ));
+            return Ok(false);
+        }
+        receiving.progress.enter(Phase::Deleting);
+        let overflow = extras.overflow;
+        let removed = extras.remove(Sweep { receiving: &receiving, excludes: &self.excludes })?;
+        Ok(removed > 0 && (overflow || blocked))
+    }
+
+    fn sync(&self) -> Result<(), Ended> {
+        let receiving = &self.receiving;
+        receiving
+            .volume
+            .sync()
+            .map_err(|e| receiving.fatal("the destination could not write everything to disk".to_owned(), e))
+    }
+
+    /// Everything to disk, then the report.
+    fn finish(self) -> Result<Report, Ended> {
+        let receiving = &self.receiving;
+        if !receiving.options.dry_run {
+            receiving.progress.enter(Phase::Syncing);
+            self.sync()?;
+        }
+        if receiving.blocked.load(Relaxed) && self.halted.is_none() && receiving.mode() == Mode::Transfer {
+            let cause = "a directory stands where the source has something else, and was not removed";
+            receiving.problem(crate::types::RelPath::root(), Stage::Write, cause);
+        }
+        let problems = receiving.tally.problems();
+        for problem in problems.kept() {
+            receiving.post(&Message::Problem(problem.clone()));
+        }
+        let (mut outcome, text) = receiving.tally.outcome(receiving.options.accept_loss);
+        let mut text = text.unwrap_or_default();
+        if let Some(halted) = self.halted {
+            outcome = Outcome::SafetyHalt;
+            text = halted;
+        }
+        let report = receiving.report(outcome, text, problems.total());
+        receiving.post(&Message::Report(report.clone()));
+        Ok(report)
+    }
+}

@@ -1,0 +1,332 @@
+//! A lane's writing thread: takes the frames of its lane, checks their digests, and puts content where the plan says.
+//!
+//! It never decides what is written where: the generator did. It acknowledges what it has taken to disk.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+use crate::delta::content_digest;
+use crate::session::error::SessionError;
+use crate::session::fate::{Ended, LOOK_AGAIN, lock};
+use crate::tunnel::Outbox;
+use crate::types::limits::{LANE_ACK_EVERY, LANE_CREDIT};
+use crate::types::{BatchId, EntryIndex, RelPath, Stage};
+use crate::volume::{self, FileWriter};
+use crate::wire::{DataView, FileEnd, FileState, Frame, FrameKind, Message, PackItem, PackView, RunKind, Runs};
+
+use super::arriving::{Arriving, End};
+use super::basis::{leaves_in, segments_compared};
+use super::batches::{How, OpenBatch, Plan, basis_of};
+use super::context::Receiving;
+
+/// Frames of a lane that are not yet written; bounded by the lane's credit.
+#[derive(Debug, Default)]
+pub struct LaneQueue {
+    state: Mutex<Queue>,
+    more: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    frames: VecDeque<Frame>,
+    bytes: usize,
+}
+
+/// What frames may weigh beyond the content they carry: heads, runs, ends.
+const OVERHEAD_MAX: usize = 8 * 1_048_576;
+
+impl LaneQueue {
+    /// Adds a frame. `false` when the peer sent more than its credit.
+    pub fn push(&self, frame: Frame) -> bool {
+        let mut queue = lock(&self.state);
+        queue.bytes += frame.len();
+        let within = queue.bytes as u64 <= LANE_CREDIT + OVERHEAD_MAX as u64;
+        queue.frames.push_back(frame);
+        drop(queue);
+        self.more.notify_one();
+        within
+    }
+
+    fn pop(&self, receiving: &Receiving) -> Result<Frame, Ended> {
+        let mut queue = lock(&self.state);
+        loop {
+            receiving.fate.check()?;
+            if let Some(frame) = queue.frames.pop_front() {
+                queue.bytes -= frame.len();
+                return Ok(frame);
+            }
+            queue = match self.more.wait_timeout(queue, LOOK_AGAIN) {
+                Ok((queue, _)) => queue,
+                Err(poisoned) => poisoned.into_inner().0,
+            };
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        lock(&self.state).frames.is_empty()
+    }
+}
+
+/// One lane's writing thread.
+pub struct Writer {
+    pub receiving: Arc<Receiving>,
+    pub queue: Arc<LaneQueue>,
+    pub lane: Outbox,
+    pub taken: u64,
+    pub acknowledged: u64,
+}
+
+impl Writer {
+    /// Works until the session ends.
+    pub fn run(mut self) -> Result<(), Ended> {
+        let receiving = Arc::clone(&self.receiving);
+        loop {
+            let frame = self.queue.pop(&receiving)?;
+            match frame.kind() {
+                FrameKind::Pack => self.pack(&frame)?,
+                FrameKind::Data => self.data(&frame)?,
+                FrameKind::Runs | FrameKind::FileEnd => self.small(&frame)?,
+                _ => return Err(receiving.broke("it sent a message on a data connection that does not belong there")),
+            }
+            self.acknowledge();
+        }
+    }
+
+    fn acknowledge(&mut self) {
+        let due = self.taken - self.acknowledged;
+        if due >= LANE_ACK_EVERY || (due > 0 && self.queue.is_empty()) {
+            self.acknowledged = self.taken;
+            // A lane that is gone says so when it is read.
+            let _ = self.lane.post(Message::Ack(self.taken).encode());
+        }
+    }
+
+    fn wire_error(&self, error: crate::wire::WireError) -> Ended {
+        self.receiving.fate.fail(SessionError::Wire(error));
+        Ended
+    }
+
+    fn open_batch(&self, id: BatchId) -> Result<Arc<OpenBatch>, Ended> {
+        let batch = self.receiving.batches.await_open(id, &self.receiving.fate)?;
+        batch.ok_or_else(|| self.receiving.broke("it sent content for a batch that awaits none"))
+    }
+
+    fn pack(&mut self, frame: &Frame) -> Result<(), Ended> {
+        let receiving = Arc::clone(&self.receiving);
+        let view = PackView::parse(frame).map_err(|e| self.wire_error(e))?;
+        if content_digest(&receiving.session_key, view.covered, view.contents) != view.digest {
+            return Err(receiving.broke("content arrived with a wrong digest"));
+        }
+        receiving.charge(view.contents.len() as u64)?;
+        let batch = self.open_batch(view.batch)?;
+        let mut rest = view.contents;
+        let mut settled = 0;
+        for (index, item) in &view.items {
+            let Some(plan) = batch.take(*index) else {
+                return Err(receiving.broke("it sent content for an entry that awaits none"));
+            };
+            let content = match item {
+                PackItem::Whole(len) => {
+                    let (content, later) = rest.split_at_checked(*len as usize).unwrap_or((rest, &[]));
+                    rest = later;
+                    content
+                }
+                PackItem::Changed | PackItem::Vanished | PackItem::Unreadable | PackItem::Same => &[],
+            };
+            self.packed(&batch, *plan, item, content)?;
+            settled += 1;
+        }
+        receiving.settled(&batch, settled);
+        self.taken += view.contents.len() as u64;
+        Ok(())
+    }
+
+    /// One small file, whole or otherwise.
+    fn packed(&self, batch: &OpenBatch, plan: Plan, item: &PackItem, content: &[u8]) -> Result<(), Ended> {
+        let receiving = &self.receiving;
+        if let Some((_, basis_len)) = basis_of(&plan.how) {
+            receiving.basis.answered(leaves_in(0, basis_len).min(u64::from(plan.entry.size() > 0)));
+        }
+        match item {
+            PackItem::Whole(_) if matches!(plan.how, How::Compare(_)) => {
+                receiving.say_content_differs(batch, &plan.entry);
+                Ok(())
+            }
+            PackItem::Whole(_) => receiving.write_packed(batch, plan, content),
+            PackItem::Same => receiving.content_is_same(batch, plan),
+            // What cannot be compared was told by the sender; nothing waits for it.
+            PackItem::Changed | PackItem::Vanished | PackItem::Unreadable if matches!(plan.how, How::Compare(_)) => Ok(()),
+            PackItem::Changed | PackItem::Vanished | PackItem::Unreadable => {
+                receiving.file_failed(plan.entry.link, true)
+            }
+        }
+    }
+
+    /// The large file a frame speaks of, opened by the first one.
+    fn arriving(&self, batch: &OpenBatch, index: EntryIndex) -> Result<Arc<Arriving>, Ended> {
+        let receiving = &self.receiving;
+        let mut fatal = None;
+        let arriving = batch.arriving(index, |plan| {
+            let opened = match plan.how {
+                How::Compare(_) => Ok(None),
+                _ => self.open(batch, &plan).map(Some),
+            };
+            match opened {
+                Ok(writer) => Arriving::new(plan, writer, false),
+                Err(error) => {
+                    let path = batch.place.dir.path().join(&plan.entry.name);
+                    fatal = receiving.failed(path, Stage::Write, error).err();
+                    Arriving::new(plan, None, true)
+                }
+            }
+        });
+        match (arriving, fatal) {
+            (_, Some(ended)) => Err(ended),
+            (Some(arriving), None) => Ok(arriving),
+            (None, None) => Err(receiving.broke("it sent content for an entry that awaits none")),
+        }
+    }
+
+    fn open(&self, batch: &OpenBatch, plan: &Plan) -> Result<FileWriter, volume::Error> {
+        let place = &batch.place;
+        let name = &plan.entry.name;
+        place.touch();
+        match &plan.how {
+            How::Create => FileWriter::create(&place.dir, name),
+            How::InPlace(status) => {
+                FileWriter::in_place(&place.dir, name, status.identity, plan.entry.mtime, plan.entry.size())
+            }
+            How::Rebuild(status) => {
+                FileWriter::temporary(&place.dir, &self.receiving.temporary(), Some((name, status.identity)))
+            }
+            How::Replace | How::Compare(_) => FileWriter::temporary(&place.dir, &self.receiving.temporary(), None),
+        }
+    }
+
+    fn data(&mut self, frame: &Frame) -> Result<(), Ended> {
+        let receiving = Arc::clone(&self.receiving);
+        let view = DataView::parse(frame).map_err(|e| self.wire_error(e))?;
+        if view.head.compressed {
+            return Err(receiving.broke("it sent compressed content, which was not agreed"));
+        }
+        if content_digest(&receiving.session_key, view.covered, view.payload) != view.digest {
+            return Err(receiving.broke("content arrived with a wrong digest"));
+        }
+        let len = view.payload.len() as u64;
+        receiving.charge(len)?;
+        let batch = self.open_batch(view.head.batch)?;
+        let arriving = self.arriving(&batch, view.head.index)?;
+        self.apply(&batch, &arriving, view.head.offset, len, |writer| writer.write_at(view.payload, view.head.offset))?;
+        if matches!(arriving.plan.how, How::Compare(_)) {
+            arriving.differs();
+        }
+        self.taken += len;
+        self.finish_if_complete(&batch, view.head.index, &arriving)
+    }
+
+    /// Does one operation, and counts what it covers.
+    fn apply(
+        &self,
+        batch: &OpenBatch,
+        arriving: &Arriving,
+        offset: u64,
+        len: u64,
+        operation: impl FnOnce(&FileWriter) -> Result<(), volume::Error>,
+    ) -> Result<(), Ended> {
+        let receiving = &self.receiving;
+        if !arriving.has_failed() {
+            let writer = arriving.writer.read().unwrap_or_else(PoisonError::into_inner);
+            let done = writer.as_ref().map_or(Ok(()), operation);
+            drop(writer);
+            if let Err(error) = done {
+                arriving.fail();
+                receiving.failed(path(batch, &arriving.plan), Stage::Write, error)?;
+            }
+        }
+        let covered = arriving
+            .cover(offset, len)
+            .map_err(|_| receiving.broke("the operations of a file's segment have a gap or an overlap"))?;
+        if let (Some(segment), Some((_, basis_len))) = (covered, basis_of(&arriving.plan.how)) {
+            if segment < segments_compared(basis_len, arriving.plan.entry.size()) {
+                receiving.basis.answered(leaves_in(segment, basis_len));
+            }
+        }
+        Ok(())
+    }
+
+    fn small(&mut self, frame: &Frame) -> Result<(), Ended> {
+        match Message::decode(frame).map_err(|e| self.wire_error(e))? {
+            Message::Runs(runs) => self.runs(&runs),
+            Message::FileEnd(end) => self.file_end(&end),
+            _ => Err(self.receiving.broke("a message on a data connection does not belong there")),
+        }
+    }
+
+    fn runs(&mut self, runs: &Runs) -> Result<(), Ended> {
+        let receiving = Arc::clone(&self.receiving);
+        let batch = self.open_batch(runs.batch)?;
+        let arriving = self.arriving(&batch, runs.index)?;
+        let has_basis = basis_of(&arriving.plan.how).is_some();
+        let mut offset = runs.offset;
+        for run in &runs.runs {
+            let end = offset.checked_add(run.len).ok_or_else(|| receiving.broke("a run ends beyond all bounds"))?;
+            let len = run.len;
+            let operation = |writer: &FileWriter| match run.kind {
+                RunKind::Copy => writer.copy_from_basis(offset, len),
+                RunKind::Hole => writer.hole(offset, len),
+                RunKind::Void => Ok(()),
+            };
+            match run.kind {
+                RunKind::Copy if !has_basis => return Err(receiving.broke("it copies from a basis that is not there")),
+                RunKind::Copy => receiving.tally.add(|t| &t.copied, len),
+                RunKind::Hole => receiving.tally.add(|t| &t.holes, len),
+                RunKind::Void => arriving.fail(),
+            }
+            self.apply(&batch, &arriving, offset, len, operation)?;
+            offset = end;
+        }
+        self.finish_if_complete(&batch, runs.index, &arriving)
+    }
+
+    fn file_end(&mut self, end: &FileEnd) -> Result<(), Ended> {
+        let batch = self.open_batch(end.batch)?;
+        let arriving = self.arriving(&batch, end.index)?;
+        let size = arriving.plan.entry.size();
+        if !arriving.ended(end.state) || (end.state == FileState::AsScanned && end.size != size) {
+            return Err(self.receiving.broke("a file ended twice, or with another size than announced"));
+        }
+        self.finish_if_complete(&batch, end.index, &arriving)
+    }
+
+    fn finish_if_complete(&self, batch: &OpenBatch, index: EntryIndex, arriving: &Arriving) -> Result<(), Ended> {
+        let Some(end) = arriving.complete() else { return Ok(()) };
+        batch.settle(index);
+        let writer = arriving.writer.write().unwrap_or_else(PoisonError::into_inner).take();
+        self.finish(batch, &arriving.plan, writer, end)?;
+        self.receiving.settled(batch, 1);
+        Ok(())
+    }
+
+    fn finish(&self, batch: &OpenBatch, plan: &Plan, writer: Option<FileWriter>, end: End) -> Result<(), Ended> {
+        let receiving = &self.receiving;
+        if let How::Compare(_) = plan.how {
+            if end.differs && end.state == FileState::AsScanned {
+                receiving.say_content_differs(batch, &plan.entry);
+            }
+            return Ok(());
+        }
+        let whole = end.state == FileState::AsScanned && !end.failed;
+        match writer {
+            Some(writer) if whole => receiving.finish_file(batch, plan, writer),
+            Some(writer) => {
+                writer.abandon();
+                receiving.file_failed(plan.entry.link, end.state != FileState::AsScanned)
+            }
+            None => receiving.file_failed(plan.entry.link, end.state != FileState::AsScanned),
+        }
+    }
+}
+
+fn path(batch: &OpenBatch, plan: &Plan) -> RelPath {
+    batch.place.dir.path().join(&plan.entry.name)
+}

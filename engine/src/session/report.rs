@@ -1,0 +1,224 @@
+//! What a run has to say at its end, and the tally it is made from.
+
+use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use crate::types::{
+    BytesCount, EntriesCount, LossCounts, LossKind, LossSet, Outcome, Problem, Problems, RunId, WireCount,
+};
+
+use crate::wire::Item;
+
+use super::fate::lock;
+
+/// Takes the changes of a dry run, one by one.
+#[derive(Clone)]
+pub struct ItemSink(Arc<Mutex<dyn FnMut(&Item) + Send>>);
+
+impl ItemSink {
+    /// A sink that calls `take` for each change.
+    pub fn new(take: impl FnMut(&Item) + Send + 'static) -> Self {
+        Self(Arc::new(Mutex::new(take)))
+    }
+}
+
+impl std::fmt::Debug for ItemSink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ItemSink")
+    }
+}
+
+/// The end of a run.
+#[derive(Clone, Debug)]
+pub struct RunReport {
+    /// Which run.
+    pub run: RunId,
+    /// The worst outcome of its volumes.
+    pub outcome: Outcome,
+    /// One report a volume.
+    pub volumes: Vec<VolumeReport>,
+    /// What crossed the network.
+    pub wire: WireCount,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+/// The end of one volume's run.
+#[derive(Clone, Debug)]
+pub struct VolumeReport {
+    /// The volume's name.
+    pub name: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why, when it is not clean: a sentence.
+    pub text: Option<String>,
+    /// Entries by what became of them.
+    pub entries: EntriesCount,
+    /// Bytes by how the destination came to have them.
+    pub bytes: BytesCount,
+    /// What went wrong with single paths.
+    pub problems: Problems,
+    /// What could not be kept.
+    pub loss: LossCounts,
+    /// What the receiver's bounds or privilege changed, for people.
+    pub notes: Vec<String>,
+    /// Dry run: how many changes would be made.
+    pub items: u64,
+}
+
+/// The counters of one volume over all sessions of a run.
+#[derive(Debug, Default)]
+pub struct Tally {
+    pub(crate) scanned: AtomicU64,
+    pub(crate) created: AtomicU64,
+    pub(crate) updated: AtomicU64,
+    pub(crate) deleted: AtomicU64,
+    pub(crate) vanished: AtomicU64,
+    pub(crate) bytes_total: AtomicU64,
+    pub(crate) literal: AtomicU64,
+    pub(crate) copied: AtomicU64,
+    pub(crate) holes: AtomicU64,
+    pub(crate) items: AtomicU64,
+    pub(crate) differences: AtomicU64,
+    problems: Mutex<Problems>,
+    loss: Mutex<LossCounts>,
+    notes: Mutex<Vec<String>>,
+    sink: Option<ItemSink>,
+}
+
+impl Tally {
+    /// Nothing counted yet; changes of a dry run go to `sink`.
+    #[must_use]
+    pub fn new(sink: Option<ItemSink>) -> Self {
+        Self { sink, ..Self::default() }
+    }
+
+    /// A pass over everything begins: what the last one met, it meets again.
+    pub(crate) fn begin_pass(&self) {
+        *lock(&self.problems) = Problems::default();
+        *lock(&self.loss) = LossCounts::default();
+    }
+
+    /// The problems so far.
+    pub(crate) fn problems(&self) -> Problems {
+        lock(&self.problems).clone()
+    }
+
+    /// Problems that the peer only counted.
+    pub(crate) fn add_uncounted(&self, count: u64) {
+        lock(&self.problems).add_uncounted(count);
+    }
+
+    /// One change of a dry run.
+    pub(crate) fn item(&self, item: &Item) {
+        self.add(|t| &t.items, 1);
+        if let Some(ItemSink(take)) = &self.sink {
+            lock(take)(item);
+        }
+    }
+
+    /// Records a problem.
+    pub fn problem(&self, problem: Problem) {
+        tracing::warn!(path = %problem.path, stage = problem.stage.word(), cause = %problem.cause, "problem");
+        lock(&self.problems).push(problem);
+    }
+
+    /// How many problems there are.
+    #[must_use]
+    pub fn problems_total(&self) -> u64 {
+        lock(&self.problems).total()
+    }
+
+    /// Records a loss.
+    pub fn lost(&self, kind: LossKind) {
+        lock(&self.loss).add(kind, 1);
+    }
+
+    /// The losses so far.
+    #[must_use]
+    pub fn loss(&self) -> LossCounts {
+        *lock(&self.loss)
+    }
+
+    /// Replaces the losses by what the peer counted.
+    pub fn set_loss(&self, loss: LossCounts) {
+        *lock(&self.loss) = loss;
+    }
+
+    /// Keeps a note, once.
+    pub fn note(&self, note: &str) {
+        let mut notes = lock(&self.notes);
+        if !notes.iter().any(|n| n == note) {
+            notes.push(note.to_owned());
+        }
+    }
+
+    /// Adds to a counter.
+    pub(crate) fn add(&self, counter: impl Fn(&Self) -> &AtomicU64, count: u64) {
+        counter(self).fetch_add(count, Relaxed);
+    }
+
+    /// How the volume ended when its session ended well.
+    #[must_use]
+    pub fn outcome(&self, accepted: LossSet) -> (Outcome, Option<String>) {
+        let problems = self.problems_total();
+        let differences = self.differences.load(Relaxed);
+        if differences > 0 {
+            return (Outcome::Differences, Some(format!("verification found {differences} differences")));
+        }
+        if problems > 0 {
+            return (Outcome::Problems, Some(format!("finished with {problems} problems")));
+        }
+        let loss = self.loss();
+        if accepted.covers(&loss) {
+            return (Outcome::Clean, None);
+        }
+        let words: Vec<&str> =
+            loss.iter().map(|(kind, _)| kind).filter(|k| !accepted.contains(*k)).map(LossKind::word).collect();
+        let words = words.join(",");
+        let text = format!("finished, but could not keep: {words}; if that is fine, add --accept-loss {words}");
+        (Outcome::Problems, Some(text))
+    }
+
+    /// The report of a volume that ended with `outcome`.
+    #[must_use]
+    pub fn report(&self, name: &str, outcome: Outcome, text: Option<String>) -> VolumeReport {
+        let [scanned, created, updated] = [&self.scanned, &self.created, &self.updated].map(|c| c.load(Relaxed));
+        let [total, literal, copied, holes] =
+            [&self.bytes_total, &self.literal, &self.copied, &self.holes].map(|c| c.load(Relaxed));
+        VolumeReport {
+            name: name.to_owned(),
+            outcome,
+            text,
+            entries: EntriesCount {
+                scanned,
+                created,
+                updated,
+                unchanged: scanned.saturating_sub(created).saturating_sub(updated),
+                deleted: self.deleted.load(Relaxed),
+                vanished: self.vanished.load(Relaxed),
+            },
+            bytes: BytesCount {
+                total,
+                literal,
+                copied,
+                holes,
+                trusted: total.saturating_sub(literal).saturating_sub(copied).saturating_sub(holes),
+            },
+            problems: lock(&self.problems).clone(),
+            loss: self.loss(),
+            notes: lock(&self.notes).clone(),
+            items: self.items.load(Relaxed),
+        }
+    }
+}
+
+impl RunReport {
+    /// Puts the volumes together: the worst outcome is the run's.
+    #[must_use]
+    pub fn of(run: RunId, volumes: Vec<VolumeReport>, wire: WireCount, elapsed: Duration) -> Self {
+        let outcome = volumes.iter().map(|v| v.outcome).max().unwrap_or(Outcome::Clean);
+        Self { run, outcome, volumes, wire, elapsed }
+    }
+}

@@ -1,0 +1,99 @@
+//! What the threads and tasks of one sending session share.
+
+use std::sync::{Arc, Mutex};
+
+use crate::plan::{Excludes, XattrPolicy};
+use crate::session::fate::{Fate, lock};
+use crate::session::progress::Progress;
+use crate::session::report::Tally;
+use crate::tunnel::Outbox;
+use crate::types::{ChownTo, LeafKey, Options, Problem, RelPath, SessionKey, Stage, limits};
+use crate::volume::Volume;
+use crate::wire::Message;
+
+use super::book::Book;
+use super::work::WorkQueue;
+
+/// One sending session.
+#[derive(Debug)]
+pub struct Sending {
+    pub fate: Fate,
+    pub volume: Arc<Volume>,
+    pub options: Options,
+    pub chown: Option<ChownTo>,
+    pub one_file_system: bool,
+    pub excludes: Excludes,
+    pub xattrs: XattrPolicy,
+    pub leaf_key: LeafKey,
+    pub session_key: SessionKey,
+    pub control: Outbox,
+    pub book: Book,
+    pub work: WorkQueue,
+    pub changed: ChangedPaths,
+    pub tally: Arc<Tally>,
+    pub progress: Arc<Progress>,
+}
+
+impl Sending {
+    /// Records a problem; the receiver hears of it before the end.
+    pub fn problem(&self, path: RelPath, stage: Stage, cause: impl Into<String>) {
+        self.tally.problem(Problem::new(path, stage, cause));
+    }
+
+    /// Tells the receiver the problems of this side, up to what its report keeps.
+    pub fn tell_problems(&self) {
+        for problem in self.tally.problems().kept() {
+            self.post(&Message::Problem(problem.clone()));
+        }
+    }
+
+    /// Queues a control message. When the connection is gone the session's fate says so; nothing to do here.
+    pub fn post(&self, message: &Message) {
+        let _ = self.control.post(message.encode());
+    }
+}
+
+/// Paths that changed while they were listed or read: reason for another pass, and problems if there is none.
+#[derive(Debug, Default)]
+pub struct ChangedPaths(Mutex<Changed>);
+
+#[derive(Debug, Default)]
+struct Changed {
+    kept: Vec<(RelPath, Stage, &'static str)>,
+    total: u64,
+    vanished: u64,
+}
+
+impl ChangedPaths {
+    /// One more path; `cause` is its sentence should it become a problem.
+    pub fn push(&self, path: RelPath, stage: Stage, cause: &'static str) {
+        let mut changed = lock(&self.0);
+        changed.total += 1;
+        if changed.kept.len() < limits::PROBLEMS_KEPT_MAX {
+            changed.kept.push((path, stage, cause));
+        }
+    }
+
+    /// A path that was listed and then gone: reason for another pass, never a problem.
+    pub fn vanished(&self) {
+        lock(&self.0).vanished += 1;
+    }
+
+    /// Whether a further pass may find what this one missed.
+    pub fn any(&self) -> bool {
+        let changed = lock(&self.0);
+        changed.total > 0 || changed.vanished > 0
+    }
+
+    /// Forgets all; a new pass begins.
+    pub fn clear(&self) {
+        *lock(&self.0) = Changed::default();
+    }
+
+    /// The paths kept, and how many there are beyond them.
+    pub fn take(&self) -> (Vec<(RelPath, Stage, &'static str)>, u64) {
+        let changed = std::mem::take(&mut *lock(&self.0));
+        let beyond = changed.total.saturating_sub(changed.kept.len() as u64);
+        (changed.kept, beyond)
+    }
+}

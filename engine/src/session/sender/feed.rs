@@ -1,0 +1,129 @@
+//! From what the receiver needs (or, into an empty volume, from every batch) to work for the reading threads.
+//!
+//! Called by the control task and the scanner; it never waits.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use crate::session::error::SessionError;
+use crate::session::fate::lock;
+use crate::types::{BatchId, EntryIndex, limits};
+use crate::wire::{Have, Leaves, Need, NeedItem};
+
+use super::book::{SentBatch, SentFile};
+use super::context::Sending;
+use super::large::LargeFile;
+use super::work::Work;
+
+/// Large files whose leaves are still to come.
+#[derive(Debug, Default)]
+pub struct Feed {
+    compared: Mutex<HashMap<(BatchId, EntryIndex), Arc<LargeFile>>>,
+}
+
+/// Files of one pack: cut when their sizes reach a frame's worth.
+struct Packs {
+    batch: Arc<SentBatch>,
+    indexes: Vec<EntryIndex>,
+    bytes: u64,
+}
+
+impl Feed {
+    /// Contents of every file of a batch, unasked.
+    pub fn everything(&self, sending: &Sending, batch: &Arc<SentBatch>) {
+        let mut packs = Packs::of(batch);
+        for file in batch.files.iter().filter(|f| f.ask()) {
+            self.give(sending, &mut packs, file, Have::Nothing);
+        }
+        packs.cut(sending);
+    }
+
+    /// Contents the receiver asked for.
+    pub fn need(&self, sending: &Sending, need: &Need) -> Result<(), SessionError> {
+        let batch = open_batch(sending, need.batch)?;
+        let mut packs = Packs::of(&batch);
+        for NeedItem { index, have } in &need.items {
+            let file = batch
+                .file(*index)
+                .filter(|f| f.ask())
+                .ok_or_else(|| SessionError::Protocol("it needs an entry that has no content, or twice".to_owned()))?;
+            self.give(sending, &mut packs, file, *have);
+        }
+        packs.cut(sending);
+        Ok(())
+    }
+
+    fn give(&self, sending: &Sending, packs: &mut Packs, file: &SentFile, have: Have) {
+        let size = file.status.size;
+        if size <= limits::PACKED_FILE_LEN_MAX {
+            if have == Have::Nothing {
+                packs.add(sending, file);
+            }
+            return;
+        }
+        let basis = match have {
+            Have::Nothing => 0,
+            Have::Basis(len) => len,
+        };
+        let large = Arc::new(LargeFile::new(Arc::clone(&packs.batch), file.index, size, basis));
+        let (compared, all) = (large.segments_compared(), large.segments());
+        if compared > 0 {
+            lock(&self.compared).insert((packs.batch.id, file.index), Arc::clone(&large));
+        }
+        if compared < all {
+            sending.work.push(Work::Stretch { file: large, next: compared, end: all });
+        }
+    }
+
+    /// The leaves of a segment, or of a small file.
+    pub fn leaves(&self, sending: &Sending, leaves: Leaves) -> Result<(), SessionError> {
+        let batch = open_batch(sending, leaves.batch)?;
+        let unexpected = || SessionError::Protocol("it sent leaves that were not to come".to_owned());
+        let file = batch.file(leaves.index).ok_or_else(unexpected)?;
+        if file.status.size <= limits::PACKED_FILE_LEN_MAX {
+            if leaves.segment.0 != 0 || !file.compare() {
+                return Err(unexpected());
+            }
+            sending.work.push(Work::Compare { batch: Arc::clone(&batch), index: leaves.index, leaves: leaves.digests });
+            return Ok(());
+        }
+        let key = (leaves.batch, leaves.index);
+        let mut compared = lock(&self.compared);
+        let large = compared.get(&key).cloned().ok_or_else(unexpected)?;
+        if !large.expect_leaves(leaves.segment) {
+            return Err(unexpected());
+        }
+        if leaves.segment.0 + 1 == large.segments_compared() {
+            compared.remove(&key);
+        }
+        drop(compared);
+        sending.work.push(Work::Segment { file: large, segment: leaves.segment, leaves: leaves.digests });
+        Ok(())
+    }
+}
+
+impl Packs {
+    fn of(batch: &Arc<SentBatch>) -> Self {
+        Self { batch: Arc::clone(batch), indexes: Vec::new(), bytes: 0 }
+    }
+
+    fn add(&mut self, sending: &Sending, file: &SentFile) {
+        if self.bytes + file.status.size > limits::DATA_LEN_MAX as u64 {
+            self.cut(sending);
+        }
+        self.indexes.push(file.index);
+        self.bytes += file.status.size;
+    }
+
+    fn cut(&mut self, sending: &Sending) {
+        if !self.indexes.is_empty() {
+            let indexes = std::mem::take(&mut self.indexes);
+            sending.work.push(Work::Pack { batch: Arc::clone(&self.batch), indexes });
+        }
+        self.bytes = 0;
+    }
+}
+
+fn open_batch(sending: &Sending, id: BatchId) -> Result<Arc<SentBatch>, SessionError> {
+    sending.book.get(id).ok_or_else(|| SessionError::Protocol("it speaks of a batch that is not open".to_owned()))
+}

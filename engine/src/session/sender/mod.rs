@@ -1,0 +1,256 @@
+//! The sender's side: one volume after the other, each in as many sessions as the network takes.
+//!
+//! ```text
+//!  scan ---- Batch ----> control                 reading threads, one a lane
+//!    |                                             ^            |
+//!    +-- (empty volume) ----> feed ----> work -----+            v
+//!                              ^                              Pack, Data, Runs, FileEnd ----> lanes
+//!  answers <-- Need, Leaves ---+
+//! ```
+//!
+//! A cut ends a session; the next one begins with a first pass and finds what is there. Nothing else is remembered.
+
+mod book;
+mod context;
+mod feed;
+mod large;
+mod passes;
+mod reader;
+mod scan;
+mod session;
+mod work;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use crate::tunnel::{ConnectError, Connector, Meter, Pace, Stream, memory_pair};
+use crate::types::{
+    ChownTo, LossSet, Options, Outcome, RunId, SourceInstance, VolumeName, WireCount, limits,
+};
+use crate::volume::Volume;
+use crate::wire::Report;
+
+use super::error::SessionError;
+use super::progress::{Phase, Progress};
+use super::report::{ItemSink, RunReport, Tally, VolumeReport};
+use super::stop::Stop;
+
+/// How connections to the receiver come about.
+#[derive(Clone, Debug)]
+pub enum Dial {
+    /// Over the network.
+    Tunnel(Arc<Connector>),
+    /// Inside the process, for `ferry sync`.
+    Memory(mpsc::Sender<Stream>),
+}
+
+/// What `ferry send` does.
+pub struct SendRun {
+    /// Which run.
+    pub run: RunId,
+    /// What to send under which name.
+    pub volumes: Vec<(VolumeName, PathBuf)>,
+    /// What is asked for.
+    pub options: Options,
+    /// Owners every entry gets.
+    pub chown: Option<ChownTo>,
+    /// Do not enter other file systems.
+    pub one_file_system: bool,
+    /// Data connections.
+    pub lanes: u8,
+    /// Time without progress before the network is given up.
+    pub retry_for: Duration,
+    /// Bytes a second on the wire, all connections together.
+    pub bwlimit: Option<u64>,
+    /// Where to.
+    pub connector: Connector,
+    /// Takes the changes of a dry run.
+    pub on_item: Option<ItemSink>,
+}
+
+/// One volume on its way.
+pub struct SendVolume {
+    pub run: RunId,
+    pub name: VolumeName,
+    pub volume: Arc<Volume>,
+    pub instance: SourceInstance,
+    pub options: Options,
+    pub chown: Option<ChownTo>,
+    pub one_file_system: bool,
+    pub lanes: u8,
+    pub retry_for: Duration,
+    pub dial: Dial,
+    pub meter: Arc<Meter>,
+    pub pace: Option<Arc<Pace>>,
+    pub connections: Arc<AtomicU64>,
+    pub reconnects: Arc<AtomicU64>,
+    pub tally: Arc<Tally>,
+    pub progress: Arc<Progress>,
+    pub stop: Stop,
+}
+
+impl Dial {
+    /// One connection.
+    pub async fn dial(&self) -> Result<Stream, SessionError> {
+        match self {
+            Self::Tunnel(connector) => Ok(connector.connect().await?),
+            Self::Memory(door) => {
+                let (ours, theirs) = memory_pair();
+                door.send(theirs).await.map_err(|_| SessionError::Internal("the receiving half has ended"))?;
+                Ok(ours)
+            }
+        }
+    }
+}
+
+/// Sends every volume of the run, one after the other.
+pub async fn send(run: SendRun, progress: Arc<Progress>, stop: Stop) -> RunReport {
+    let begun = Instant::now();
+    let meter = Arc::new(Meter::default());
+    let pace = run.bwlimit.map(|rate| Arc::new(Pace::new(rate)));
+    let connections = Arc::new(AtomicU64::new(0));
+    let reconnects = Arc::new(AtomicU64::new(0));
+    let dial = Dial::Tunnel(Arc::new(run.connector));
+    let mut reports = Vec::new();
+    for (name, path) in run.volumes {
+        let tally = Arc::new(Tally::new(run.on_item.clone()));
+        progress.serve(&name);
+        let opened = Volume::open_source(&path);
+        let volume = match opened {
+            Ok(volume) => Arc::new(volume),
+            Err(error) => {
+                let text = format!("cannot open the source {}: {error}", path.display());
+                reports.push(tally.report(name.as_str(), Outcome::Usage, Some(text)));
+                continue;
+            }
+        };
+        let job = SendVolume {
+            run: run.run.clone(),
+            instance: instance_of(&volume, &name),
+            name,
+            volume,
+            options: run.options.clone(),
+            chown: run.chown,
+            one_file_system: run.one_file_system,
+            lanes: run.lanes,
+            retry_for: run.retry_for,
+            dial: dial.clone(),
+            meter: Arc::clone(&meter),
+            pace: pace.clone(),
+            connections: Arc::clone(&connections),
+            reconnects: Arc::clone(&reconnects),
+            tally,
+            progress: Arc::clone(&progress),
+            stop: stop.clone(),
+        };
+        reports.push(send_volume(&job).await);
+        if stop.asked().is_some() {
+            break;
+        }
+    }
+    progress.enter(Phase::Done);
+    let wire = WireCount {
+        sent: meter.sent(),
+        received: meter.received(),
+        connections: connections.load(Relaxed),
+        reconnects: reconnects.load(Relaxed),
+    };
+    RunReport::of(run.run, reports, wire, begun.elapsed())
+}
+
+/// The same after a restart on the same machine: boot, root device and inode, and the volume's name, under a key.
+pub fn instance_of(volume: &Volume, name: &VolumeName) -> SourceInstance {
+    let mut hasher = blake3::Hasher::new_derive_key("ferry 1 source instance");
+    hasher.update(&volume.instance_seed());
+    hasher.update(name.as_str().as_bytes());
+    let mut id = [0; 16];
+    hasher.finalize_xof().fill(&mut id);
+    SourceInstance(id)
+}
+
+/// Sends one volume, in as many sessions as it takes.
+pub async fn send_volume(job: &SendVolume) -> VolumeReport {
+    let mut patience = Patience::new(job.retry_for);
+    let mut seen = 0;
+    loop {
+        job.progress.enter(Phase::Connecting);
+        let ended = tokio::select! {
+            ended = session::run(job) => ended,
+            signal = job.stop.wait(), if job.stop.asked().is_some() => Err(SessionError::Stopped(signal)),
+        };
+        let error = match ended {
+            Ok(report) => return conclude(job, &report),
+            Err(error) => error,
+        };
+        let moved = job.tally.literal.load(Relaxed) + job.progress.entries_done.load(Relaxed);
+        let gone_on = std::mem::replace(&mut seen, moved) != moved;
+        let pause = if error.may_pass() && job.stop.asked().is_none() { patience.pause(gone_on) } else { None };
+        let Some(pause) = pause else {
+            return job.tally.report(job.name.as_str(), error.outcome(), Some(error.sentence()));
+        };
+        tracing::info!(volume = %job.name, error = %error.sentence(), pause_ms = pause.as_millis(), "connecting again");
+        job.reconnects.fetch_add(1, Relaxed);
+        job.progress.reconnects.fetch_add(1, Relaxed);
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            signal = job.stop.wait() => {
+                let error = SessionError::Stopped(signal);
+                return job.tally.report(job.name.as_str(), error.outcome(), Some(error.sentence()));
+            }
+        }
+    }
+}
+
+/// The volume's report from the receiver's.
+fn conclude(job: &SendVolume, report: &Report) -> VolumeReport {
+    let tally = &job.tally;
+    tally.created.fetch_add(report.created, Relaxed);
+    tally.updated.fetch_add(report.updated, Relaxed);
+    tally.deleted.fetch_add(report.deleted, Relaxed);
+    tally.set_loss(report.loss);
+    if report.outcome == Outcome::Differences {
+        tally.differences.store(report.problems_total.max(1), Relaxed);
+    }
+    if !session::is_an_end(report.outcome) || report.outcome == Outcome::SafetyHalt {
+        return tally.report(job.name.as_str(), report.outcome, Some(report.text.clone()));
+    }
+    let (ours, text) = tally.outcome(job.options.accept_loss);
+    let outcome = ours.max(report.outcome);
+    let text = text.or_else(|| (!report.text.is_empty()).then(|| report.text.clone()));
+    tally.report(job.name.as_str(), outcome, text)
+}
+
+/// How long to go on trying: the time without progress, and growing pauses.
+struct Patience {
+    limit: Duration,
+    since: Instant,
+    pause: Duration,
+}
+
+impl Patience {
+    fn new(limit: Duration) -> Self {
+        Self { limit, since: Instant::now(), pause: limits::RETRY_PAUSE_MIN }
+    }
+
+    /// The next pause, or `None` when patience is over.
+    fn pause(&mut self, gone_on: bool) -> Option<Duration> {
+        if gone_on {
+            self.since = Instant::now();
+            self.pause = limits::RETRY_PAUSE_MIN;
+        }
+        let left = self.limit.checked_sub(self.since.elapsed())?;
+        let pause = self.pause.min(left.max(Duration::from_millis(1)));
+        self.pause = (self.pause * 2).min(limits::RETRY_PAUSE_MAX);
+        Some(pause)
+    }
+}
+
+/// Random bytes from the system.
+pub fn random<const N: usize>() -> Result<[u8; N], SessionError> {
+    crate::tunnel::random_bytes().ok_or(SessionError::Internal("the system gives no random bytes"))
+}
+

@@ -1,0 +1,156 @@
+//! The passes of a session, from the sender's side: scan, wait for the receiver, decide whether once more, finish.
+//!
+//! ```text
+//!  Pass -> scan -> PassEnd -> PassDone --(something was in the way, or changed)--> Pass ...
+//!                                      \-> [verify pass] -> Finish -> Report -> Goodbye
+//! ```
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+
+use crate::session::error::SessionError;
+use crate::session::fate::{Ended, LOOK_AGAIN};
+use crate::session::progress::Phase;
+use crate::types::{Stage, limits};
+use crate::wire::{Message, Pass, PassEnd, PassKind, Report, RootEntry};
+
+use super::context::Sending;
+use super::feed::Feed;
+use super::scan::Scan;
+
+/// Passes that a receiver may ask for, each of which deletes or clears something; a bound against a hostile one.
+const PASSES_MAX: u32 = 100_000;
+
+/// What the receiver answers to a pass and to the end.
+#[derive(Debug)]
+pub enum Reply {
+    /// The pass is settled; whether another is needed.
+    PassDone { again: bool },
+    /// The end.
+    Report(Box<Report>),
+}
+
+/// The thread that drives a session's passes.
+pub struct Passes {
+    pub sending: Arc<Sending>,
+    pub feed: Arc<Feed>,
+    pub replies: Receiver<Reply>,
+    /// The receiver's volume is empty: the first pass sends contents unasked.
+    pub empty: bool,
+    next_batch: u64,
+    number: u32,
+}
+
+impl Passes {
+    pub fn new(sending: Arc<Sending>, feed: Arc<Feed>, replies: Receiver<Reply>, empty: bool) -> Self {
+        Self { sending, feed, replies, empty, next_batch: 0, number: 0 }
+    }
+
+    /// Runs to the receiver's report.
+    pub fn run(mut self) -> Result<Report, Ended> {
+        let mut repeated = 0;
+        loop {
+            let again = self.pass(PassKind::Transfer)?;
+            let changed = self.sending.changed.any();
+            let repeat = changed && repeated < limits::REPEATED_PASSES_MAX && !self.sending.options.dry_run;
+            if !(again || repeat) || self.number >= PASSES_MAX {
+                break;
+            }
+            repeated += u32::from(!again);
+        }
+        self.report_changed();
+        if self.sending.options.verify && !self.sending.options.dry_run {
+            self.sending.progress.enter(Phase::Verifying);
+            self.pass(PassKind::Verify)?;
+            self.report_changed();
+        }
+        self.sending.progress.enter(Phase::Syncing);
+        self.sending.tell_problems();
+        self.sending.post(&Message::Finish);
+        match self.reply()? {
+            Reply::Report(report) => {
+                self.sending.post(&Message::Goodbye);
+                Ok(*report)
+            }
+            Reply::PassDone { .. } => Err(self.out_of_place()),
+        }
+    }
+
+    /// One pass. Whether the receiver wants another.
+    fn pass(&mut self, kind: PassKind) -> Result<bool, Ended> {
+        let sending = Arc::clone(&self.sending);
+        sending.progress.new_pass();
+        sending.changed.clear();
+        if kind == PassKind::Transfer {
+            sending.progress.enter(Phase::Transferring);
+            sending.tally.begin_pass();
+        }
+        sending.post(&Message::Pass(Pass { kind, number: self.number, root: self.root()? }));
+        let unasked = self.empty && self.number == 0 && kind == PassKind::Transfer && !sending.options.dry_run;
+        self.number += 1;
+        let end = Scan::new(&sending, &self.feed, &mut self.next_batch, unasked).run()?;
+        if kind == PassKind::Transfer {
+            self.count(&end);
+        }
+        sending.post(&Message::PassEnd(end));
+        if kind == PassKind::Transfer && sending.options.delete {
+            sending.progress.enter(Phase::Deleting);
+        }
+        match self.reply()? {
+            Reply::PassDone { again } => Ok(again),
+            Reply::Report(_) => Err(self.out_of_place()),
+        }
+    }
+
+    fn count(&self, end: &PassEnd) {
+        self.sending.tally.scanned.store(end.entries, Relaxed);
+        self.sending.tally.bytes_total.store(end.bytes, Relaxed);
+    }
+
+    fn root(&self) -> Result<RootEntry, Ended> {
+        let root = self.sending.volume.root();
+        let policy = &self.sending.xattrs;
+        let read = root.status().map_err(|e| e.to_string()).and_then(|status| {
+            let xattrs = if policy.enabled() {
+                root.xattrs(&|name| policy.wants(name)).map_err(|e| e.to_string())?
+            } else {
+                crate::types::Xattrs::default()
+            };
+            let owner = self.sending.chown.map_or(status.owner, |to| to.0);
+            Ok(RootEntry { mode: status.mode, owner, mtime: status.mtime, xattrs })
+        });
+        read.map_err(|cause: String| {
+            self.sending.fate.fail(SessionError::Bound(format!("cannot read the source's root directory: {cause}")));
+            Ended
+        })
+    }
+
+    /// What changed and will not be looked at again is a problem now.
+    fn report_changed(&self) {
+        let (paths, beyond) = self.sending.changed.take();
+        for (path, stage, cause) in paths {
+            self.sending.problem(path, stage, cause);
+        }
+        if beyond > 0 {
+            let cause = format!("{beyond} more paths changed while they were read");
+            self.sending.problem(crate::types::RelPath::root(), Stage::Read, cause);
+        }
+    }
+
+    fn reply(&self) -> Result<Reply, Ended> {
+        loop {
+            self.sending.fate.check()?;
+            match self.replies.recv_timeout(LOOK_AGAIN) {
+                Ok(reply) => return Ok(reply),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Err(Ended),
+            }
+        }
+    }
+
+    fn out_of_place(&self) -> Ended {
+        self.sending.fate.fail(SessionError::Protocol("its answer to a pass is out of place".to_owned()));
+        Ended
+    }
+}

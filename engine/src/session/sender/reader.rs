@@ -1,0 +1,326 @@
+//! A reading thread: takes work, reads files, hashes what it read, and writes frames to its own lane.
+//!
+//! One thread a lane, so that the operations of a segment stay in order. It decides nothing about what is sent.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::delta::{Piece, compare_segment, content_digest, leaf_digests};
+use crate::session::fate::{Ended, Fate};
+use crate::tunnel::Outbox;
+use crate::types::{EntryIndex, LeafDigest, RelPath, SegmentIndex, Stage, limits};
+use crate::volume::{Extent, Opened, SourceFile, Stability};
+use crate::wire::{self, DataHead, FileEnd, FileState, Message, PackItem, Run, RunKind, Runs};
+
+use super::book::{SentBatch, SentFile};
+use super::context::Sending;
+use super::large::{LargeFile, Opening};
+use super::work::{LaneCredit, Work};
+
+/// One lane's reading thread.
+pub struct Reader {
+    pub sending: Arc<Sending>,
+    pub lane: Outbox,
+    pub credit: Arc<LaneCredit>,
+    /// Reused: one segment, or the contents of one pack.
+    pub buffer: Vec<u8>,
+}
+
+/// Reading one stretch of a file failed: the file is void from here.
+struct Spoiled;
+
+impl Reader {
+    /// Works until the session ends.
+    pub fn run(mut self) -> Result<(), Ended> {
+        let sending = Arc::clone(&self.sending);
+        loop {
+            match sending.work.pop(&sending.fate)? {
+                Work::Pack { batch, indexes } => self.pack(&batch, &indexes)?,
+                Work::Compare { batch, index, leaves } => self.compare_small(&batch, index, &leaves)?,
+                Work::Stretch { file, next, end } => {
+                    if next + 1 < end {
+                        sending.work.put_back(Work::Stretch { file: Arc::clone(&file), next: next + 1, end });
+                    }
+                    self.segment(&file, SegmentIndex(next), None)?;
+                }
+                Work::Segment { file, segment, leaves } => self.segment(&file, segment, Some(&leaves))?,
+            }
+        }
+    }
+
+    fn fate(&self) -> &Fate {
+        &self.sending.fate
+    }
+
+    fn pack(&mut self, batch: &SentBatch, indexes: &[EntryIndex]) -> Result<(), Ended> {
+        let mut contents = std::mem::take(&mut self.buffer);
+        contents.clear();
+        let mut items = Vec::with_capacity(indexes.len());
+        for file in indexes.iter().filter_map(|index| batch.file(*index)) {
+            let item = self.read_small(batch, file, &mut contents);
+            items.push((file.index, item));
+        }
+        let sent = self.send_pack(batch, &items, &contents);
+        self.buffer = contents;
+        sent
+    }
+
+    fn send_pack(&self, batch: &SentBatch, items: &[(EntryIndex, PackItem)], contents: &[u8]) -> Result<(), Ended> {
+        let key = &self.sending.session_key;
+        let frame = wire::pack_frame(batch.id, items, contents, |said, held| content_digest(key, said, held));
+        self.send_content(frame, contents.len() as u64)
+    }
+
+    /// Appends a small file's content; what else became of it is its item.
+    fn read_small(&self, batch: &SentBatch, file: &SentFile, contents: &mut Vec<u8>) -> PackItem {
+        let before = contents.len();
+        let read = batch.dir.read_small(&file.name, &file.status, contents);
+        let len = contents.len() - before;
+        match read {
+            Ok(Stability::AsScanned) => match u32::try_from(len) {
+                Ok(len) => return PackItem::Whole(len),
+                Err(_) => self.changed(batch, file),
+            },
+            Ok(Stability::Changed) => self.changed(batch, file),
+            Ok(Stability::Vanished) => {
+                contents.truncate(before);
+                self.vanished();
+                return PackItem::Vanished;
+            }
+            Err(error) => {
+                contents.truncate(before);
+                self.sending.problem(path(batch, file), Stage::Read, error.to_string());
+                return PackItem::Unreadable;
+            }
+        }
+        contents.truncate(before);
+        PackItem::Changed
+    }
+
+    fn changed(&self, batch: &SentBatch, file: &SentFile) {
+        self.sending.changed.push(path(batch, file), Stage::Read, "it changed while it was read; run again when it is quiet");
+    }
+
+    fn vanished(&self) {
+        self.sending.tally.add(|t| &t.vanished, 1);
+        self.sending.changed.vanished();
+    }
+
+    fn compare_small(&mut self, batch: &SentBatch, index: EntryIndex, leaves: &[LeafDigest]) -> Result<(), Ended> {
+        let Some(file) = batch.file(index) else { return Ok(()) };
+        let mut contents = std::mem::take(&mut self.buffer);
+        contents.clear();
+        let mut item = self.read_small(batch, file, &mut contents);
+        if matches!(item, PackItem::Whole(_)) && leaf_digests(&self.sending.leaf_key, &contents) == leaves {
+            self.sending.tally.add(|t| &t.copied, contents.len() as u64);
+            contents.clear();
+            item = PackItem::Same;
+        }
+        let sent = self.send_pack(batch, &[(index, item)], &contents);
+        self.buffer = contents;
+        sent
+    }
+
+    fn segment(&mut self, file: &LargeFile, segment: SegmentIndex, leaves: Option<&[LeafDigest]>) -> Result<(), Ended> {
+        let (start, len) = file.span(segment);
+        let mut at = start;
+        let end = start + len;
+        if let (false, Opening::Open(source)) = (file.is_spoiled(), file.opened(|| self.open(file))) {
+            let done = match leaves {
+                Some(leaves) => self.compared_segment(file, source, segment, leaves, &mut at)?,
+                None => self.plain_segment(file, source, &mut at, end)?,
+            };
+            if let Err(Spoiled) = done {
+                tracing::debug!(index = file.index.0, at, "the rest of a segment is void");
+            }
+        }
+        if at < end {
+            self.runs(file, at, &[Run { kind: RunKind::Void, len: end - at }])?;
+        }
+        self.sending.progress.bytes_done.fetch_add(len, Relaxed);
+        match file.segment_covered() {
+            Some(state) => self.end(file, state),
+            None => Ok(()),
+        }
+    }
+
+    fn end(&self, file: &LargeFile, state: FileState) -> Result<(), Ended> {
+        match (state, file.file()) {
+            (FileState::Changed, Some(of)) => self.changed(&file.batch, of),
+            (FileState::Vanished, _) => self.vanished(),
+            (FileState::AsScanned | FileState::Unreadable, _) | (FileState::Changed, None) => {}
+        }
+        self.send(Message::FileEnd(FileEnd { batch: file.batch.id, index: file.index, state, size: file.size }).encode())
+    }
+
+    fn open(&self, file: &LargeFile) -> Opening {
+        let Some(of) = file.file() else { return Opening::Failed };
+        match file.batch.dir.open_source_file(&of.name, &of.status) {
+            Ok(Opened::File(source)) => return Opening::Open(source),
+            Ok(Opened::Changed) => file.spoil(FileState::Changed),
+            Ok(Opened::Vanished) => file.spoil(FileState::Vanished),
+            Err(error) => {
+                file.spoil(FileState::Unreadable);
+                self.sending.problem(path(&file.batch, of), Stage::Read, error.to_string());
+            }
+        }
+        Opening::Failed
+    }
+
+    /// Reads, or spoils the file: it became shorter, or cannot be read.
+    fn read(&self, file: &LargeFile, source: &SourceFile, into: &mut [u8], at: u64) -> Result<(), Spoiled> {
+        match source.read_exact_at(into, at) {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                file.spoil(FileState::Changed);
+                Err(Spoiled)
+            }
+            Err(error) => {
+                file.spoil(FileState::Unreadable);
+                if let Some(of) = file.file() {
+                    self.sending.problem(path(&file.batch, of), Stage::Read, error.to_string());
+                }
+                Err(Spoiled)
+            }
+        }
+    }
+
+    /// A segment of which the receiver has nothing: its extents, read straight into frames.
+    fn plain_segment(
+        &self,
+        file: &LargeFile,
+        source: &SourceFile,
+        at: &mut u64,
+        end: u64,
+    ) -> Result<Result<(), Spoiled>, Ended> {
+        while *at < end {
+            let extent = match source.next_extent(*at, end) {
+                Ok(extent) => extent,
+                Err(error) => {
+                    tracing::debug!(%error, "extents are unknown; reading on");
+                    Extent::Data { len: end - *at }
+                }
+            };
+            match extent {
+                Extent::Hole { len } => {
+                    self.runs(file, *at, &[Run { kind: RunKind::Hole, len }])?;
+                    self.sending.tally.add(|t| &t.holes, len);
+                    *at += len;
+                }
+                Extent::Data { len } => {
+                    let extent_end = *at + len;
+                    while *at < extent_end {
+                        let len = (extent_end - *at).min(limits::DATA_LEN_MAX as u64);
+                        match self.data(file, *at, len, |into| self.read(file, source, into, *at))? {
+                            Ok(()) => *at += len,
+                            Err(Spoiled) => return Ok(Err(Spoiled)),
+                        }
+                    }
+                }
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// A segment the receiver has a basis for: read whole, compared, and only what differs is sent.
+    fn compared_segment(
+        &mut self,
+        file: &LargeFile,
+        source: &SourceFile,
+        segment: SegmentIndex,
+        leaves: &[LeafDigest],
+        at: &mut u64,
+    ) -> Result<Result<(), Spoiled>, Ended> {
+        let (start, len) = file.span(segment);
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.resize(usize::try_from(len).unwrap_or(0), 0);
+        let read = self.read(file, source, &mut buffer, start);
+        let result = match read {
+            Ok(()) => self.send_pieces(file, segment, leaves, &buffer, at).map(Ok),
+            Err(Spoiled) => Ok(Err(Spoiled)),
+        };
+        self.buffer = buffer;
+        result
+    }
+
+    fn send_pieces(
+        &self,
+        file: &LargeFile,
+        segment: SegmentIndex,
+        leaves: &[LeafDigest],
+        bytes: &[u8],
+        at: &mut u64,
+    ) -> Result<(), Ended> {
+        let pieces = compare_segment(&self.sending.leaf_key, bytes, leaves, file.basis_in(segment));
+        let mut rest = bytes;
+        for piece in pieces {
+            let (mut now, later) = rest.split_at_checked(usize::try_from(piece.len()).unwrap_or(0)).unwrap_or((rest, &[]));
+            rest = later;
+            match piece {
+                Piece::Copy(len) => {
+                    self.runs(file, *at, &[Run { kind: RunKind::Copy, len }])?;
+                    self.sending.tally.add(|t| &t.copied, len);
+                    *at += len;
+                }
+                Piece::Literal(_) => {
+                    while !now.is_empty() {
+                        let (chunk, more) = now.split_at_checked(limits::DATA_LEN_MAX).unwrap_or((now, &[]));
+                        let sent: Result<(), std::convert::Infallible> =
+                            self.data(file, *at, chunk.len() as u64, |into| {
+                                into.copy_from_slice(chunk);
+                                Ok(())
+                            })?;
+                        let Ok(()) = sent;
+                        *at += chunk.len() as u64;
+                        now = more;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One data frame whose content `fill` reads straight into it.
+    fn data<E>(
+        &self,
+        file: &LargeFile,
+        offset: u64,
+        len: u64,
+        fill: impl FnOnce(&mut [u8]) -> Result<(), E>,
+    ) -> Result<Result<(), E>, Ended> {
+        let key = &self.sending.session_key;
+        let head = DataHead {
+            batch: file.batch.id,
+            index: file.index,
+            offset,
+            len: u32::try_from(len).unwrap_or(u32::MAX),
+            compressed: false,
+        };
+        match wire::data_frame(&head, fill, |said, held| content_digest(key, said, held)) {
+            Ok(frame) => self.send_content(frame, len).map(Ok),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    fn runs(&self, file: &LargeFile, offset: u64, runs: &[Run]) -> Result<(), Ended> {
+        self.send(
+            Message::Runs(Runs { batch: file.batch.id, index: file.index, offset, runs: runs.to_vec() }).encode(),
+        )
+    }
+
+    fn send_content(&self, frame: Vec<u8>, len: u64) -> Result<(), Ended> {
+        self.credit.take(len, self.fate())?;
+        self.sending.tally.add(|t| &t.literal, len);
+        self.sending.progress.bytes_sent.fetch_add(len, Relaxed);
+        self.send(frame)
+    }
+
+    fn send(&self, frame: Vec<u8>) -> Result<(), Ended> {
+        self.fate().check()?;
+        self.lane.blocking_send(frame).map_err(|_| Ended)
+    }
+}
+
+fn path(batch: &SentBatch, file: &SentFile) -> RelPath {
+    batch.dir.path().join(&file.name)
+}

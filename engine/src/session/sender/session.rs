@@ -1,0 +1,277 @@
+//! One session of the sender: connect, introduce, open lanes, run the threads, end.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+
+use crate::delta::session_key;
+use crate::plan::{Excludes, XattrPolicy};
+use crate::session::crew::Crew;
+use crate::session::error::SessionError;
+use crate::session::fate::Fate;
+use crate::tunnel::{self, Inbox, Outbox};
+use crate::types::{Outcome, limits};
+use crate::wire::{Hello, LaneHello, Message, Report, Welcome};
+
+use super::book::Book;
+use super::context::{ChangedPaths, Sending};
+use super::feed::Feed;
+use super::passes::{Passes, Reply};
+use super::reader::Reader;
+use super::work::{LaneCredit, WorkQueue};
+use super::{SendVolume, random};
+
+/// The receiver may first have to end an older session of ours.
+const WELCOME_DEADLINE: Duration = Duration::from_secs(60);
+
+/// A lane as opened.
+struct Lane {
+    outbox: Outbox,
+    inbox: Inbox,
+}
+
+/// Runs one session to the receiver's report.
+pub async fn run(job: &SendVolume) -> Result<Report, SessionError> {
+    let nonce = random::<16>()?;
+    let (control, mut inbox) = introduce(job, nonce).await?;
+    let welcome = receive_welcome(&mut inbox).await?;
+    for note in &welcome.notes {
+        job.tally.note(note);
+    }
+    let lanes = open_lanes(job, &welcome).await?;
+    let fate = Fate::new();
+    let sending = Arc::new(Sending {
+        fate: fate.clone(),
+        volume: Arc::clone(&job.volume),
+        options: job.options.clone(),
+        chown: job.chown,
+        one_file_system: job.one_file_system,
+        excludes: Excludes::new(&job.options.excludes)
+            .map_err(|e| SessionError::Bound(format!("cannot use an exclude pattern: {e}")))?,
+        xattrs: XattrPolicy::of(&job.options, crate::volume::selinux_confines_us()),
+        leaf_key: welcome.leaf_key,
+        session_key: session_key(&nonce, &welcome.nonce, welcome.epoch),
+        control: control.clone(),
+        book: Book::default(),
+        work: WorkQueue::default(),
+        changed: ChangedPaths::default(),
+        tally: Arc::clone(&job.tally),
+        progress: Arc::clone(&job.progress),
+    });
+    let result = converse(job, &sending, inbox, lanes, welcome.empty).await;
+    match &result {
+        Ok(_) => control.finish().await,
+        Err(error) => say_goodbye(control, error).await,
+    }
+    result
+}
+
+/// Tells the receiver why we go, if it still listens.
+async fn say_goodbye(control: Outbox, error: &SessionError) {
+    if !matches!(error, SessionError::Link(_) | SessionError::Aborted { .. }) {
+        let abort = Message::Abort { outcome: error.outcome(), text: error.sentence() };
+        let _ = control.post(abort.encode());
+        let _ = tokio::time::timeout(Duration::from_secs(2), control.clone().finish()).await;
+    }
+    control.kill();
+}
+
+async fn introduce(job: &SendVolume, nonce: [u8; 16]) -> Result<(Outbox, Inbox), SessionError> {
+    let mut stream = job.dial.dial().await?;
+    tunnel::greet(&mut stream).await?;
+    job.connections.fetch_add(1, Relaxed);
+    let (control, inbox) = tunnel::open(stream, Arc::clone(&job.meter), job.pace.clone());
+    let hello = Hello {
+        features: 0,
+        run: job.run.clone(),
+        instance: job.instance,
+        nonce,
+        volume: job.name.clone(),
+        lanes: job.lanes,
+        options: job.options.clone(),
+    };
+    // A connection that is gone already says so when it is read.
+    let _ = control.post(Message::Hello(Box::new(hello)).encode());
+    Ok((control, inbox))
+}
+
+async fn receive_welcome(inbox: &mut Inbox) -> Result<Welcome, SessionError> {
+    let frame = tokio::time::timeout(WELCOME_DEADLINE, inbox.recv())
+        .await
+        .map_err(|_| SessionError::Link(tunnel::LinkError::Silent))??;
+    match Message::decode(&frame)? {
+        Message::Welcome(welcome) => Ok(welcome),
+        Message::Refuse(refuse) => Err(SessionError::Refused { reason: refuse.reason, text: refuse.text }),
+        Message::Abort { outcome, text } => Err(SessionError::Aborted { outcome, text }),
+        _ => Err(SessionError::Protocol("its first message is no answer to a hello".to_owned())),
+    }
+}
+
+/// Opens the lanes; the first must stand, a further one may be refused by what lies between.
+async fn open_lanes(job: &SendVolume, welcome: &Welcome) -> Result<Vec<Lane>, SessionError> {
+    let mut lanes = Vec::new();
+    let mut opening = JoinSet::new();
+    for lane in 0..job.lanes.min(welcome.lanes) {
+        let (dial, meter, pace) = (job.dial.clone(), Arc::clone(&job.meter), job.pace.clone());
+        let hello = LaneHello { epoch: welcome.epoch, token: welcome.token, lane };
+        opening.spawn(async move { open_lane(&dial, meter, pace, hello).await });
+    }
+    let mut failure = None;
+    while let Some(opened) = opening.join_next().await {
+        match opened {
+            Ok(Ok(lane)) => {
+                job.connections.fetch_add(1, Relaxed);
+                lanes.push(lane);
+            }
+            Ok(Err(error)) => {
+                tracing::info!(error = %error.sentence(), "a data connection could not be opened");
+                failure.get_or_insert(error);
+            }
+            Err(_) => return Err(SessionError::Internal("a connecting task ended without a word")),
+        }
+    }
+    match (lanes.is_empty(), failure) {
+        (true, Some(error)) => Err(error),
+        _ => Ok(lanes),
+    }
+}
+
+async fn open_lane(
+    dial: &super::Dial,
+    meter: Arc<tunnel::Meter>,
+    pace: Option<Arc<tunnel::Pace>>,
+    hello: LaneHello,
+) -> Result<Lane, SessionError> {
+    let mut stream = dial.dial().await?;
+    tunnel::greet(&mut stream).await?;
+    let (outbox, mut inbox) = tunnel::open(stream, meter, pace);
+    let _ = outbox.post(Message::LaneHello(hello).encode());
+    let frame = tokio::time::timeout(limits::HANDSHAKE_DEADLINE, inbox.recv())
+        .await
+        .map_err(|_| SessionError::Link(tunnel::LinkError::Silent))??;
+    match Message::decode(&frame)? {
+        Message::LaneWelcome => Ok(Lane { outbox, inbox }),
+        Message::Refuse(refuse) => Err(SessionError::Refused { reason: refuse.reason, text: refuse.text }),
+        _ => Err(SessionError::Protocol("its first message on a data connection is no answer".to_owned())),
+    }
+}
+
+/// Runs the threads and tasks until the report or the first failure, and waits for all of them.
+async fn converse(
+    job: &SendVolume,
+    sending: &Arc<Sending>,
+    inbox: Inbox,
+    lanes: Vec<Lane>,
+    empty: bool,
+) -> Result<Report, SessionError> {
+    let fate = sending.fate.clone();
+    let feed = Arc::new(Feed::default());
+    let crew = Crew::new(&fate);
+    let mut tasks = JoinSet::new();
+    let mut outboxes = Vec::new();
+    for Lane { outbox, inbox } in lanes {
+        let credit = Arc::new(LaneCredit::default());
+        let reader = Reader {
+            sending: Arc::clone(sending),
+            lane: outbox.clone(),
+            credit: Arc::clone(&credit),
+            buffer: Vec::new(),
+        };
+        crew.spawn("ferry-read", move || reader.run());
+        tasks.spawn(acknowledgements(inbox, credit, fate.clone()));
+        outboxes.push(outbox);
+    }
+    let (replies, from_receiver) = mpsc::channel();
+    tasks.spawn(answers(inbox, Arc::clone(sending), Arc::clone(&feed), replies));
+    let passes = Passes::new(Arc::clone(sending), feed, from_receiver, empty);
+    let (tell, mut told) = oneshot::channel();
+    crew.spawn("ferry-scan", move || {
+        let report = passes.run()?;
+        let _ = tell.send(report);
+        Ok(())
+    });
+
+    let report = tokio::select! {
+        report = &mut told => report.ok(),
+        () = fate.ended() => None,
+        signal = job.stop.wait() => { fate.fail(SessionError::Stopped(signal)); None }
+    };
+    // Nothing more is sent on the lanes; a receiver that has reported does not read them any more.
+    fate.conclude();
+    for outbox in outboxes {
+        if report.is_some() { outbox.finish().await } else { outbox.kill() }
+    }
+    crew.all_gone().await;
+    tasks.shutdown().await;
+    match (report, fate.take_error()) {
+        (Some(report), _) => Ok(report),
+        (None, Some(error)) => Err(error),
+        (None, None) => Err(SessionError::Internal("the session ended without a report")),
+    }
+}
+
+/// What the receiver says on control.
+async fn answers(mut inbox: Inbox, sending: Arc<Sending>, feed: Arc<Feed>, replies: mpsc::Sender<Reply>) {
+    loop {
+        let next = async { Ok::<_, SessionError>(Message::decode(&inbox.recv().await?)?) };
+        let handled = match next.await {
+            Ok(message) => answer(message, &sending, &feed, &replies),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = handled {
+            sending.fate.fail(error);
+            return;
+        }
+    }
+}
+
+fn answer(
+    message: Message,
+    sending: &Sending,
+    feed: &Feed,
+    replies: &mpsc::Sender<Reply>,
+) -> Result<(), SessionError> {
+    match message {
+        Message::Need(need) => feed.need(sending, &need)?,
+        Message::Leaves(leaves) => feed.leaves(sending, leaves)?,
+        Message::BatchDone(id) => {
+            let batch = sending
+                .book
+                .close(id)
+                .ok_or_else(|| SessionError::Protocol("it is done with a batch that is not open".to_owned()))?;
+            sending.progress.entries_done.fetch_add(batch.entries as u64, Relaxed);
+            sending.progress.bytes_done.fetch_add(batch.bytes_closed(), Relaxed);
+        }
+        Message::PassDone { again } => drop(replies.send(Reply::PassDone { again })),
+        Message::Report(report) => drop(replies.send(Reply::Report(Box::new(report)))),
+        Message::Problem(problem) => sending.tally.problem(problem),
+        Message::Item(item) => sending.tally.item(&item),
+        Message::Abort { outcome, text } => return Err(SessionError::Aborted { outcome, text }),
+        _ => return Err(SessionError::Protocol("it sent a message that only senders send".to_owned())),
+    }
+    Ok(())
+}
+
+/// What the receiver says on a lane: how much it has taken.
+async fn acknowledgements(mut inbox: Inbox, credit: Arc<LaneCredit>, fate: Fate) {
+    loop {
+        let next = async { Ok::<_, SessionError>(Message::decode(&inbox.recv().await?)?) };
+        let error = match next.await {
+            Ok(Message::Ack(total)) if credit.acknowledge(total) => continue,
+            Ok(Message::Abort { outcome, text }) => SessionError::Aborted { outcome, text },
+            Ok(_) => SessionError::Protocol("it sent something else than a true acknowledgement".to_owned()),
+            Err(error) => error,
+        };
+        fate.fail(error);
+        return;
+    }
+}
+
+/// Whether an outcome of the receiver's is one that a report may carry.
+pub fn is_an_end(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::Clean | Outcome::Problems | Outcome::Differences | Outcome::SafetyHalt)
+}
