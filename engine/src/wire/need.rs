@@ -1,0 +1,176 @@
+//! What the receiver answers to a batch: which contents it wants, and the leaves of what it has.
+
+use crate::types::{BatchId, EntryIndex, LeafDigest, SegmentIndex, limits};
+
+use super::attributes::FILE_SIZE_MAX;
+use super::cursor::Cursor;
+use super::error::WireError;
+use super::frame::{Frame, FrameKind, FrameWriter};
+
+/// Bytes of a leaf's digest.
+const LEAF_DIGEST_LEN: usize = 16;
+/// The largest segment of a file of the largest size.
+const SEGMENT_MAX: u64 = FILE_SIZE_MAX / limits::SEGMENT_LEN;
+
+/// The contents of a batch that are wanted. Comes at most once a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Need {
+    /// The batch.
+    pub batch: BatchId,
+    /// Strictly increasing by index; at most `BATCH_ENTRIES_MAX`.
+    pub items: Vec<NeedItem>,
+}
+
+/// One file that is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NeedItem {
+    /// The entry.
+    pub index: EntryIndex,
+    /// What is there already.
+    pub have: Have,
+}
+
+/// What the receiver has of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Have {
+    /// Nothing to compare with.
+    Nothing,
+    /// A basis of that many bytes, at most 2^63-1; its leaves follow.
+    Basis(u64),
+}
+
+/// Digests of the leaves of one segment of the receiver's basis.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leaves {
+    /// The batch.
+    pub batch: BatchId,
+    /// The entry.
+    pub index: EntryIndex,
+    /// The segment.
+    pub segment: SegmentIndex,
+    /// 1 to `SEGMENT_LEAVES`, from the segment's start.
+    pub digests: Vec<LeafDigest>,
+}
+
+impl Need {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut writer = FrameWriter::with_capacity(FrameKind::Need, 32 + self.items.len() * 8);
+        writer.uint(self.batch.0).uint(self.items.len() as u64);
+        let mut indexes = Indexes::default();
+        for NeedItem { index, have } in &self.items {
+            writer.uint(indexes.difference(*index)).optional(match have {
+                Have::Nothing => None,
+                Have::Basis(len) => Some(*len),
+            });
+        }
+        writer.finish()
+    }
+
+    pub(super) fn decode(frame: &Frame) -> Result<Self, WireError> {
+        let mut cursor = frame.cursor();
+        let batch = BatchId(cursor.uint("batch")?);
+        let count = cursor.count("count of items", limits::BATCH_ENTRIES_MAX, 2)?;
+        let mut items = Vec::with_capacity(count);
+        let mut indexes = Indexes::default();
+        for _ in 0..count {
+            let index = indexes.read(&mut cursor)?;
+            let have = cursor.optional("length of a basis", FILE_SIZE_MAX)?.map_or(Have::Nothing, Have::Basis);
+            items.push(NeedItem { index, have });
+        }
+        cursor.finish()?;
+        Ok(Self { batch, items })
+    }
+}
+
+impl Leaves {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let len = 40 + self.digests.len() * LEAF_DIGEST_LEN;
+        let mut writer = FrameWriter::with_capacity(FrameKind::Leaves, len);
+        writer.uint(self.batch.0).uint(self.index.0).uint(self.segment.0).uint(self.digests.len() as u64);
+        for digest in &self.digests {
+            writer.raw(&digest.0);
+        }
+        writer.finish()
+    }
+
+    pub(super) fn decode(frame: &Frame) -> Result<Self, WireError> {
+        let mut cursor = frame.cursor();
+        let batch = BatchId(cursor.uint("batch")?);
+        let index = index(&mut cursor)?;
+        let segment = SegmentIndex(cursor.bounded("segment", 0, SEGMENT_MAX)?);
+        let count = cursor.count("count of leaves", limits::SEGMENT_LEAVES, LEAF_DIGEST_LEN)?;
+        if count == 0 {
+            let max = limits::SEGMENT_LEAVES as u64;
+            return Err(WireError::Bound { field: "count of leaves", value: 0, min: 1, max });
+        }
+        let mut digests = Vec::with_capacity(count);
+        for _ in 0..count {
+            digests.push(LeafDigest(cursor.array("leaf")?));
+        }
+        cursor.finish()?;
+        Ok(Self { batch, index, segment, digests })
+    }
+}
+
+/// An entry's place in its batch.
+pub(super) fn index(cursor: &mut Cursor<'_>) -> Result<EntryIndex, WireError> {
+    Ok(EntryIndex(cursor.uint32("index", limits::BATCH_ENTRIES_MAX as u32 - 1)?))
+}
+
+/// Strictly increasing indexes: the first as it is, each other as the difference to the one before.
+#[derive(Default)]
+pub(super) struct Indexes {
+    before: Option<u32>,
+}
+
+impl Indexes {
+    /// What is written for `index`. One that does not increase becomes 0, which the peer refuses.
+    pub(super) fn difference(&mut self, index: EntryIndex) -> u32 {
+        let before = self.before.replace(index.0);
+        before.map_or(index.0, |before| index.0.saturating_sub(before))
+    }
+
+    pub(super) fn read(&mut self, cursor: &mut Cursor<'_>) -> Result<EntryIndex, WireError> {
+        let EntryIndex(difference) = index(cursor)?;
+        let max = limits::BATCH_ENTRIES_MAX as u32 - 1;
+        let index = match self.before {
+            None => difference,
+            Some(_) if difference == 0 => return Err(WireError::Order("index")),
+            Some(before) => before.saturating_add(difference),
+        };
+        if index > max {
+            return Err(WireError::Bound { field: "index", value: u64::from(index), min: 0, max: u64::from(max) });
+        }
+        self.before = Some(index);
+        Ok(EntryIndex(index))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode(body: &[u8]) -> Result<Need, WireError> {
+        Need::decode(&Frame::new([&[0x20], body].concat()).unwrap())
+    }
+
+    #[test]
+    fn indexes_must_increase_and_stay_in_the_batch() {
+        assert!(decode(&[0, 2, 0, 0, 1, 0]).is_ok());
+        assert_eq!(decode(&[0, 2, 5, 0, 0, 0]), Err(WireError::Order("index")));
+        // 1000 and 24 more is one past the last place of 1024.
+        assert!(matches!(decode(&[0, 2, 0xe8, 7, 0, 24, 0]), Err(WireError::Bound { value: 1024, .. })));
+    }
+
+    #[test]
+    fn an_empty_basis_is_not_no_basis() {
+        let need = decode(&[0, 2, 0, 0, 1, 1]).unwrap();
+        assert_eq!(need.items.iter().map(|item| item.have).collect::<Vec<_>>(), [Have::Nothing, Have::Basis(0)]);
+    }
+
+    #[test]
+    fn leaves_are_at_least_one() {
+        let empty = Frame::new(vec![0x21, 0, 0, 0, 0]).unwrap();
+        assert!(matches!(Leaves::decode(&empty), Err(WireError::Bound { field: "count of leaves", .. })));
+    }
+}
