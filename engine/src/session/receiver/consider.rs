@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::plan::{self, AttributeDiff, Policy, Verdict, must_break};
+use crate::plan::{AttributeDiff, Policy, Verdict, must_break};
 use crate::session::fate::Ended;
 use crate::types::{BatchId, Content, Entry, EntryIndex, EntryKind, LinkGroup, LossKind, Stage, limits};
 use crate::volume::{Identity, Status};
@@ -18,7 +18,7 @@ use super::batches::{How, OpenBatch, Place, Plan, Slot};
 use super::context::{Mode, Receiving};
 use super::ledger::Close;
 use super::level::Level;
-use super::links::Waiter;
+use super::links::{Failure, Waiter};
 
 pub use super::existing::Existing;
 
@@ -127,6 +127,10 @@ impl<'a> InBatch<'a> {
             (Verdict::Create | Verdict::MakeWay, _) | (_, None) => self.make(batch, entry, How::Create),
             (Verdict::Replace, Some(_)) => self.make(batch, entry, How::Replace),
             (Verdict::Blocked, Some(existing)) => self.blocked(batch, entry, &existing.status),
+            (Verdict::Content, Some(existing)) if receiving.only_shares_its_inode(&entry, &existing) => {
+                receiving.break_links(place, &entry, &existing.status)?;
+                Ok(Slot::Settled)
+            }
             (Verdict::Content, Some(existing)) => Ok(self.ask(batch, entry, &existing)),
             (Verdict::Keep { attributes }, Some(existing)) => {
                 receiving.keep(place, &entry, &existing, attributes)?;
@@ -167,7 +171,7 @@ impl<'a> InBatch<'a> {
             return self.make(batch, entry, How::Create);
         }
         self.receiving.in_the_way(&batch.place, &entry);
-        self.receiving.file_failed(entry.link, true)?;
+        self.receiving.file_failed(entry.link, Failure::Problem)?;
         Ok(Slot::Settled)
     }
 
@@ -269,20 +273,25 @@ impl<'a> InBatch<'a> {
 }
 
 impl Receiving {
+    /// Whether a file is as it should be but for being one of several names of its inode.
+    fn only_shares_its_inode(&self, entry: &Entry, existing: &Existing) -> bool {
+        must_break(entry, &existing.plan)
+            && !self.options.checksum
+            && entry.size() == existing.status.size
+            && self.volume.clamp(entry.mtime) == existing.status.mtime
+    }
+
     /// Keeps an entry, giving it the attributes that differ, in an inode of its own where that is called for.
     fn keep(&self, place: &Arc<Place>, entry: &Entry, existing: &Existing, diff: AttributeDiff) -> Result<(), Ended> {
         let status = &existing.status;
         let unclaimed = entry.link.is_none_or(|group| self.links.claim(status.identity, group));
         let differs = self.attributes_differ(entry, existing, diff);
         let breaks = entry.kind() == EntryKind::File && must_break(entry, &existing.plan);
-        if breaks && (differs || entry.link.is_none()) || (entry.kind() == EntryKind::File && !unclaimed) {
+        if breaks && differs || (entry.kind() == EntryKind::File && !unclaimed) {
             return self.break_links(place, entry, status);
         }
         if !differs {
             return self.file_ready(place, entry, status.identity);
-        }
-        if entry.kind() != EntryKind::File && status.nlink > 1 {
-            return self.make_special(place, entry, &How::Replace);
         }
         self.keep_with_attributes(place, entry, status)
     }
@@ -292,7 +301,7 @@ impl Receiving {
         let is_device = matches!(entry.content, Content::CharDevice(_) | Content::BlockDevice(_));
         if is_device && (self.bounds.no_devices || !self.volume.privilege().mknod) {
             self.lost(LossKind::Devices);
-            return self.file_failed(entry.link, false);
+            return self.file_failed(entry.link, Failure::Lost(LossKind::Devices));
         }
         place.touch();
         match self.try_special(place, entry, how) {
@@ -305,11 +314,11 @@ impl Receiving {
             }
             Err(error) if is_device && error.is_privilege() => {
                 self.lost(LossKind::Devices);
-                self.file_failed(entry.link, false)
+                self.file_failed(entry.link, Failure::Lost(LossKind::Devices))
             }
             Err(error) => {
                 self.failed(place.dir.path().join(&entry.name), Stage::Write, error)?;
-                self.file_failed(entry.link, false)
+                self.file_failed(entry.link, Failure::Problem)
             }
         }
     }

@@ -157,7 +157,7 @@ impl Receiving {
             owner: (self.options.owner == OwnerPolicy::Keep).then_some(entry.owner),
             mode: entry.mode,
             mtime: entry.mtime,
-            xattrs: self.xattrs.enabled().then_some(&entry.xattrs),
+            xattrs: self.xattrs.enabled.then_some(&entry.xattrs),
             wants,
             inherited,
             existing: false,

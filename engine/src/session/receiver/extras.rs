@@ -82,10 +82,13 @@ impl Extras {
         let mut removed = 0_u64;
         for (place, names) in self.list {
             place.touch();
-            let swept = place.dir.keep_times(|| -> Result<u64, Ended> {
+            let (swept, kept) = place.dir.keep_times(|| -> Result<u64, Ended> {
                 names.iter().try_fold(0, |sum: u64, name| Ok(sum + sweep.walk(&place, name, Purpose::Remove)?))
             });
             removed += swept?;
+            if let Err(error) = kept {
+                sweep.receiving.failed(place.dir.path(), Stage::Attributes, error)?;
+            }
         }
         sweep.receiving.tally.add(|t| &t.deleted, removed);
         Ok(removed)

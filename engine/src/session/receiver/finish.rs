@@ -9,7 +9,7 @@ use crate::wire::{ItemChange, Item};
 
 use super::batches::{How, OpenBatch, Place, Plan};
 use super::context::{Mode, Receiving};
-use super::links::{Joined, Leader, Waiter};
+use super::links::{Failure, Joined, Leader, Waiter};
 
 impl Receiving {
     /// A small file whose content is here.
@@ -32,7 +32,7 @@ impl Receiving {
         let wants = |name: &[u8]| self.xattrs.wants(name);
         let mut attributes = self.attributes(&plan.entry, &wants, batch.place.inherited);
         attributes.existing = matches!(plan.how, How::InPlace(_));
-        let finished = writer.finish(plan.entry.size(), &attributes, &plan.entry.name);
+        let finished = writer.finish(plan.entry.size(), &attributes, Some(&plan.entry.name));
         self.published(batch, plan, finished)
     }
 
@@ -54,7 +54,7 @@ impl Receiving {
             }
             Err(error) => {
                 self.failed(path(), Stage::Write, error)?;
-                self.file_failed(plan.entry.link, false)
+                self.file_failed(plan.entry.link, Failure::Problem)
             }
         }
     }
@@ -84,7 +84,7 @@ impl Receiving {
             }
             Err(error) => {
                 self.failed(place.dir.path().join(&entry.name), Stage::Attributes, error)?;
-                self.file_failed(entry.link, false)
+                self.file_failed(entry.link, Failure::Problem)
             }
         }
     }
@@ -104,7 +104,7 @@ impl Receiving {
                     writer.abandon();
                     return Err(error);
                 }
-                writer.finish(status.size, &attributes, &entry.name)
+                writer.finish(status.size, &attributes, Some(&entry.name))
             });
         match copied {
             Ok(Finished { applied, identity }) => {
@@ -114,7 +114,7 @@ impl Receiving {
             }
             Err(error) => {
                 self.failed(place.dir.path().join(&entry.name), Stage::Write, error)?;
-                self.file_failed(entry.link, false)
+                self.file_failed(entry.link, Failure::Problem)
             }
         }
     }
@@ -130,22 +130,24 @@ impl Receiving {
         Ok(())
     }
 
-    /// An entry did not come to stand. `told`: the sender knows, and passes again or calls it a problem itself.
-    pub fn file_failed(&self, group: Option<LinkGroup>, told: bool) -> Result<(), Ended> {
+    /// An entry did not come to stand, and neither do the links that waited for it.
+    pub fn file_failed(&self, group: Option<LinkGroup>, why: Failure) -> Result<(), Ended> {
         let Some(group) = group else { return Ok(()) };
-        for waiter in self.links.failed(group) {
-            self.link_failed(&waiter.batch.place, &waiter.entry, told);
+        for waiter in self.links.failed(group, why) {
+            self.link_failed(&waiter.batch.place, &waiter.entry, why);
             self.settled(&waiter.batch, 1);
         }
         Ok(())
     }
 
-    fn link_failed(&self, place: &Place, entry: &Entry, told: bool) {
-        if told && self.mode() == Mode::Transfer {
-            self.blocked.store(true, std::sync::atomic::Ordering::Relaxed);
+    fn link_failed(&self, place: &Place, entry: &Entry, why: Failure) {
+        match why {
+            Failure::Problem => {
+                let cause = "the file it is a hard link to could not be written";
+                self.problem(place.dir.path().join(&entry.name), Stage::Link, cause);
+            }
+            Failure::Lost(kind) => self.lost(kind),
         }
-        let cause = "the file it is a hard link to could not be written";
-        self.problem(place.dir.path().join(&entry.name), Stage::Link, cause);
     }
 
     /// A further name of a group, when its batch is registered: linked, waiting, or failed with its leader.
@@ -159,8 +161,8 @@ impl Receiving {
                 self.link(&leader, &batch.place, &waiter.entry, waiter.existing.as_ref())?;
                 Ok(false)
             }
-            Joined::Failed => {
-                self.link_failed(&batch.place, &entry, false);
+            Joined::Failed(why) => {
+                self.link_failed(&batch.place, &entry, why);
                 Ok(false)
             }
         }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use crate::session::fate::lock;
-use crate::types::{Entry, LinkGroup, Name};
+use crate::types::{Entry, LinkGroup, LossKind, Name};
 use crate::volume::{Identity, Status};
 
 use super::batches::{OpenBatch, Place};
@@ -33,15 +33,24 @@ pub enum Joined {
     Ready(Leader, Waiter),
     /// It will be linked when the leader is there.
     Waiting,
-    /// The leader failed; its failure was told, or will be mended by the next pass.
-    Failed,
+    /// The leader failed.
+    Failed(Failure),
+}
+
+/// Why a leader failed. Problems are those of the pass: a further pass meets them again or mends them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// It is a problem, here or at the sender.
+    Problem,
+    /// It cannot be kept by rule.
+    Lost(LossKind),
 }
 
 #[derive(Debug)]
 enum Group {
     Pending(Vec<Waiter>),
     Ready(Leader),
-    Failed,
+    Failed(Failure),
 }
 
 /// The groups of a pass.
@@ -77,15 +86,8 @@ impl Links {
                 Joined::Waiting
             }
             Some(Group::Ready(leader)) => Joined::Ready(leader.clone(), waiter),
-            Some(Group::Failed) | None => Joined::Failed,
-        }
-    }
-
-    /// The leader of a group, when it is there.
-    pub fn leader(&self, group: LinkGroup) -> Option<Leader> {
-        match lock(&self.groups).get(&group) {
-            Some(Group::Ready(leader)) => Some(leader.clone()),
-            Some(Group::Pending(_) | Group::Failed) | None => None,
+            Some(Group::Failed(why)) => Joined::Failed(*why),
+            None => Joined::Failed(Failure::Problem),
         }
     }
 
@@ -95,14 +97,14 @@ impl Links {
     }
 
     /// The leader failed; those who waited for it.
-    pub fn failed(&self, group: LinkGroup) -> Vec<Waiter> {
-        self.replace(group, Group::Failed)
+    pub fn failed(&self, group: LinkGroup, why: Failure) -> Vec<Waiter> {
+        self.replace(group, Group::Failed(why))
     }
 
     fn replace(&self, group: LinkGroup, now: Group) -> Vec<Waiter> {
         match lock(&self.groups).insert(group, now) {
             Some(Group::Pending(waiters)) => waiters,
-            Some(Group::Ready(_) | Group::Failed) | None => Vec::new(),
+            Some(Group::Ready(_) | Group::Failed(_)) | None => Vec::new(),
         }
     }
 

@@ -18,6 +18,7 @@ use super::arriving::{Arriving, End};
 use super::basis::{leaves_in, segments_compared};
 use super::batches::{How, OpenBatch, Plan, basis_of};
 use super::context::Receiving;
+use super::links::Failure;
 
 /// Frames of a lane that are not yet written; bounded by the lane's credit.
 #[derive(Debug, Default)]
@@ -157,7 +158,7 @@ impl Writer {
             // What cannot be compared was told by the sender; nothing waits for it.
             PackItem::Changed | PackItem::Vanished | PackItem::Unreadable if matches!(plan.how, How::Compare(_)) => Ok(()),
             PackItem::Changed | PackItem::Vanished | PackItem::Unreadable => {
-                receiving.file_failed(plan.entry.link, true)
+                receiving.file_failed(plan.entry.link, Failure::Problem)
             }
         }
     }
@@ -320,9 +321,9 @@ impl Writer {
             Some(writer) if whole => receiving.finish_file(batch, plan, writer),
             Some(writer) => {
                 writer.abandon();
-                receiving.file_failed(plan.entry.link, end.state != FileState::AsScanned)
+                receiving.file_failed(plan.entry.link, Failure::Problem)
             }
-            None => receiving.file_failed(plan.entry.link, end.state != FileState::AsScanned),
+            None => receiving.file_failed(plan.entry.link, Failure::Problem),
         }
     }
 }

@@ -1,0 +1,331 @@
+//! One session of the receiver: admit, welcome, take lanes as they come, run the threads, end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc as lanes, oneshot};
+use tokio::task::JoinSet;
+
+use crate::delta::session_key;
+use crate::plan::{Excludes, XattrPolicy};
+use crate::session::crew::Crew;
+use crate::session::error::SessionError;
+use crate::session::fate::Fate;
+use crate::session::sender::random;
+use crate::tunnel::{Inbox, Outbox};
+use crate::types::{Epoch, LeafKey, Options, Outcome, RootAttrs, Token, limits};
+use crate::volume::{self, Lock, Volume};
+use crate::wire::{Hello, Message, Refuse, RefuseReason, Report, Welcome};
+
+use super::basis::{self, BasisQueue};
+use super::batches::Batches;
+use super::context::Receiving;
+use super::generator::{Generator, Order};
+use super::ledger::Ledger;
+use super::links::Links;
+use super::registry::{Registry, Slot};
+use super::writer::{LaneQueue, Writer};
+
+/// A lane that was admitted to a session.
+pub type AdmittedLane = (Outbox, Inbox);
+
+/// How a session ended.
+pub struct SessionEnd {
+    pub result: Result<Report, SessionError>,
+    /// The sender said that it has the report.
+    pub goodbye: bool,
+}
+
+/// A volume made ready for a session.
+struct Ready {
+    volume: Arc<Volume>,
+    /// Held until the session's last thread is gone.
+    lock: Lock,
+    options: Options,
+    excludes: Excludes,
+    notes: Vec<String>,
+    empty: bool,
+    copies_root: bool,
+}
+
+/// Serves one session from its hello to its end.
+pub async fn run(
+    registry: &Registry,
+    slot: &Slot,
+    fate: Fate,
+    control: Outbox,
+    inbox: Inbox,
+    hello: Hello,
+) -> SessionEnd {
+    let ended = |error| SessionEnd { result: Err(error), goodbye: false };
+    let ready = match prepare(registry, slot, &hello) {
+        Ok(ready) => ready,
+        Err(refuse) => {
+            let error = SessionError::Refused { reason: refuse.reason, text: refuse.text.clone() };
+            refuse_politely(control, refuse).await;
+            return ended(error);
+        }
+    };
+    let (epoch, token, nonce, leaf_key) = match (random::<8>(), random::<16>(), random::<16>(), random::<32>()) {
+        (Ok(epoch), Ok(token), Ok(nonce), Ok(leaf_key)) => {
+            (Epoch(u64::from_be_bytes(epoch)), Token(token), nonce, LeafKey(leaf_key))
+        }
+        _ => return ended(SessionError::Internal("the system gives no random bytes")),
+    };
+    let (admit, admitted) = lanes::channel(limits::LANES_MAX);
+    let lanes_allowed = hello.lanes.min(limits::LANES_MAX as u8);
+    registry.expect_lanes(epoch, token, lanes_allowed, admit);
+    for note in &ready.notes {
+        slot.tally.note(note);
+    }
+    let welcome = Welcome {
+        features: 0,
+        epoch,
+        token,
+        nonce,
+        leaf_key,
+        lanes: lanes_allowed,
+        empty: ready.empty,
+        nothing_deleted: hello.options.delete && !ready.options.delete,
+        notes: ready.notes.clone(),
+    };
+    let _ = control.post(Message::Welcome(welcome).encode());
+    let key = session_key(&hello.nonce, &nonce, epoch);
+    let receiving = Arc::new(Receiving {
+        fate: fate.clone(),
+        xattrs: XattrPolicy {
+            enabled: ready.options.xattrs,
+            selinux: volume::keeps_selinux(ready.options.selinux),
+            no_setuid: registry.bounds.no_setuid,
+        },
+        volume: Arc::clone(&ready.volume),
+        options: ready.options.clone(),
+        bounds: registry.bounds.clone(),
+        epoch,
+        leaf_key,
+        session_key: key,
+        control: control.clone(),
+        ledger: Ledger::default(),
+        batches: Batches::default(),
+        links: Links::default(),
+        basis: BasisQueue::default(),
+        tally: Arc::clone(&slot.tally),
+        progress: Arc::clone(&registry.progress),
+        copies_root: ready.copies_root,
+        verifying: AtomicBool::new(false),
+        blocked: AtomicBool::new(false),
+        temporaries: AtomicU64::new(0),
+        written: AtomicU64::new(0),
+    });
+    let end = converse(registry, &receiving, ready.excludes, inbox, admitted).await;
+    registry.forget_lanes(epoch);
+    drop(ready.lock);
+    take_leave(control, &end.result).await;
+    end
+}
+
+/// Ends the control connection: everything said is delivered, a failure is told.
+async fn take_leave(control: Outbox, result: &Result<Report, SessionError>) {
+    match result {
+        Err(SessionError::Link(_) | SessionError::Aborted { .. } | SessionError::TakenOver) => {}
+        Err(error) => {
+            let abort = Message::Abort { outcome: error.outcome(), text: error.sentence() };
+            let _ = control.post(abort.encode());
+        }
+        Ok(_) => {}
+    }
+    let _ = tokio::time::timeout(Duration::from_secs(2), control.clone().finish()).await;
+    control.kill();
+}
+
+/// Answers a hello or a lane with a refusal, and closes.
+pub async fn refuse_politely(outbox: Outbox, refuse: Refuse) {
+    let _ = outbox.post(Message::Refuse(refuse).encode());
+    let _ = tokio::time::timeout(Duration::from_secs(2), outbox.clone().finish()).await;
+    outbox.kill();
+}
+
+/// Opens the volume and settles what this session may do.
+fn prepare(registry: &Registry, slot: &Slot, hello: &Hello) -> Result<Ready, Refuse> {
+    let unusable = |text: String| Refuse { reason: RefuseReason::Unusable, text };
+    let volume = Volume::open_destination(&slot.path)
+        .map_err(|e| unusable(format!("cannot open the volume {}: {e}", slot.name)))?;
+    let lock = volume
+        .lock()
+        .map_err(|e| unusable(format!("cannot lock the volume {}: {e}", slot.name)))?
+        .ok_or_else(|| busy(&format!("another process receives into the volume {}", slot.name)))?;
+    let excludes = Excludes::new(&hello.options.excludes)
+        .map_err(|e| Refuse { reason: RefuseReason::Malformed, text: e.to_string() })?;
+    let options = hello.options.clone().bounded(&registry.bounds);
+    let empty = volume.is_empty().map_err(|e| unusable(format!("cannot list the volume {}: {e}", slot.name)))?;
+    let (copies_root, root_note) = root_attributes(&volume, options.root_attrs);
+    let mut notes = Vec::new();
+    notes.extend(root_note);
+    if hello.options.delete && !options.delete {
+        notes.push("the receiver was started with --no-delete: nothing is deleted".to_owned());
+    }
+    if hello.options.xattrs && !options.xattrs {
+        notes.push("the receiver was started with --no-xattrs: extended attributes are not set".to_owned());
+    }
+    if !volume.privilege().chown && hello.options.owner == crate::types::OwnerPolicy::Keep {
+        notes.push(format!(
+            "the receiver runs as uid {} without CAP_CHOWN: foreign owners cannot be kept and are counted as loss",
+            volume.privilege().euid
+        ));
+    }
+    Ok(Ready { volume: Arc::new(volume), lock, options, excludes, notes, empty, copies_root })
+}
+
+pub fn busy(text: &str) -> Refuse {
+    Refuse { reason: RefuseReason::Busy, text: text.to_owned() }
+}
+
+/// Whether the root directory gets the source's attributes, and what to say if that is not what one expects.
+fn root_attributes(volume: &Volume, asked: RootAttrs) -> (bool, Option<String>) {
+    match asked {
+        RootAttrs::Copy => (true, None),
+        RootAttrs::Keep => (false, None),
+        RootAttrs::Auto => {
+            let group_owned = volume
+                .root()
+                .status()
+                .is_ok_and(|s| s.owner.uid() == 0 && s.owner.gid() != 0 && s.mode.bits() & 0o2000 != 0);
+            if volume.privilege().chown && !group_owned {
+                return (true, None);
+            }
+            let why = if group_owned { "it is a group-owned setgid directory" } else { "we may not change owners" };
+            (false, Some(format!("the root directory's own attributes are left as they are: {why} (--root-attrs)")))
+        }
+    }
+}
+
+/// Runs the threads and tasks until the report or the first failure, and waits for all of them.
+async fn converse(
+    registry: &Registry,
+    receiving: &Arc<Receiving>,
+    excludes: Excludes,
+    inbox: Inbox,
+    admitted: lanes::Receiver<AdmittedLane>,
+) -> SessionEnd {
+    let fate = receiving.fate.clone();
+    let crew = Arc::new(Crew::new(&fate));
+    let mut tasks = JoinSet::new();
+    let (orders, to_follow) = mpsc::channel();
+    let (tell, mut told) = oneshot::channel();
+    let generator = Generator::new(Arc::clone(receiving), to_follow, excludes);
+    crew.spawn("ferry-generate", move || {
+        let report = generator.run()?;
+        let _ = tell.send(report);
+        Ok(())
+    });
+    let basis = Arc::clone(receiving);
+    crew.spawn("ferry-basis", move || basis::run(&basis));
+    let (said_goodbye, mut goodbye) = oneshot::channel();
+    tasks.spawn(follow(inbox, Arc::clone(receiving), orders, said_goodbye));
+    tasks.spawn(take_lanes(admitted, Arc::clone(receiving), Arc::clone(&crew)));
+
+    let report = tokio::select! {
+        report = &mut told => report.ok(),
+        () = fate.ended() => None,
+        signal = registry.stop.wait() => { fate.fail(SessionError::Stopped(signal)); None }
+    };
+    let mut parted = false;
+    if report.is_some() {
+        parted = tokio::time::timeout(limits::GOODBYE_DEADLINE, &mut goodbye).await.is_ok_and(|said| said.is_ok());
+    }
+    fate.conclude();
+    tasks.shutdown().await;
+    if let Some(crew) = Arc::into_inner(crew) {
+        crew.all_gone().await;
+    }
+    let result = match (report, fate.take_error()) {
+        (Some(report), _) => Ok(report),
+        (None, Some(error)) => Err(error),
+        (None, None) => Err(SessionError::Internal("the session ended without a report")),
+    };
+    SessionEnd { result, goodbye: parted }
+}
+
+/// What the sender says on control.
+async fn follow(
+    mut inbox: Inbox,
+    receiving: Arc<Receiving>,
+    orders: mpsc::Sender<Order>,
+    said_goodbye: oneshot::Sender<()>,
+) {
+    loop {
+        let next = async { Ok::<_, SessionError>(Message::decode(&inbox.recv().await?)?) };
+        let order = match next.await {
+            Ok(Message::Pass(pass)) => Order::Pass(pass),
+            Ok(Message::Batch(batch)) => Order::Batch(batch),
+            Ok(Message::PassEnd(end)) => Order::PassEnd(end),
+            Ok(Message::Finish) => Order::Finish,
+            Ok(Message::Problem(problem)) => {
+                receiving.tally.problem(problem);
+                continue;
+            }
+            Ok(Message::Goodbye) => {
+                let _ = said_goodbye.send(());
+                return;
+            }
+            Ok(Message::Abort { outcome, text }) => return receiving.fate.fail(SessionError::Aborted { outcome, text }),
+            Ok(_) => {
+                let what = "it sent a message that only receivers send".to_owned();
+                return receiving.fate.fail(SessionError::Protocol(what));
+            }
+            Err(error) => return receiving.fate.fail(error),
+        };
+        if let Order::Batch(batch) = &order {
+            if !receiving.batches.arrive(batch.entries.len()) {
+                let what = "it sent more batches than its credit".to_owned();
+                return receiving.fate.fail(SessionError::Protocol(what));
+            }
+        }
+        if orders.send(order).is_err() {
+            return;
+        }
+    }
+}
+
+/// Lanes as they come, until the session ends.
+async fn take_lanes(mut admitted: lanes::Receiver<AdmittedLane>, receiving: Arc<Receiving>, crew: Arc<Crew>) {
+    let mut readers = JoinSet::new();
+    while let Some((outbox, inbox)) = admitted.recv().await {
+        let queue = Arc::new(LaneQueue::default());
+        let writer = Writer {
+            receiving: Arc::clone(&receiving),
+            queue: Arc::clone(&queue),
+            lane: outbox,
+            taken: 0,
+            acknowledged: 0,
+        };
+        crew.spawn("ferry-write", move || writer.run());
+        readers.spawn(read_lane(inbox, queue, Arc::clone(&receiving)));
+    }
+    // The channel closes with the session; until then lanes are read by their own tasks.
+    std::future::pending::<()>().await;
+}
+
+/// What comes on a lane, into its writer's queue.
+async fn read_lane(mut inbox: Inbox, queue: Arc<LaneQueue>, receiving: Arc<Receiving>) {
+    loop {
+        match inbox.recv().await {
+            Ok(frame) if queue.push(frame) => {}
+            Ok(_) => {
+                let what = "it sent more content on a data connection than its credit".to_owned();
+                return receiving.fate.fail(SessionError::Protocol(what));
+            }
+            Err(error) => return receiving.fate.fail(error),
+        }
+    }
+}
+
+/// How a slot's volume ended, for its report.
+pub fn outcome_of(end: &SessionEnd) -> (Outcome, Option<String>) {
+    match &end.result {
+        Ok(report) => (report.outcome, (!report.text.is_empty()).then(|| report.text.clone())),
+        Err(error) => (error.outcome(), Some(error.sentence())),
+    }
+}
