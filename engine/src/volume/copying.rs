@@ -1,0 +1,96 @@
+//! Moving bytes into an open file: from memory, from another file, or zeros.
+//!
+//! Everything arrives whole or it is an error; short writes and interrupted calls are gone on with. Copies stay in the
+//! kernel where it can, and share blocks where the file system can.
+
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{FallocateFlags, SeekFrom};
+use rustix::io::{Errno, retry_on_intr};
+
+use super::error::{Cannot, Error};
+use super::source::{read_at, seek};
+
+/// Bytes copied at a time where the kernel does not copy.
+const CHUNK_LEN: usize = 262_144;
+
+static ZEROS: [u8; 65_536] = [0; 65_536];
+
+/// Writes all of `bytes` at `offset`.
+pub(super) fn write_all_at(file: &OwnedFd, bytes: &[u8], offset: u64) -> Result<(), Error> {
+    let (mut rest, mut at) = (bytes, offset);
+    while !rest.is_empty() {
+        let len = match retry_on_intr(|| rustix::io::pwrite(file, rest, at)) {
+            Ok(0) => Err(Errno::NOSPC), // A file system that takes nothing and gives no reason.
+            written => written,
+        }
+        .cannot("write a file")?;
+        rest = rest.get(len..).unwrap_or_default();
+        at = at.saturating_add(len as u64);
+    }
+    Ok(())
+}
+
+/// Copies `len` bytes at `offset` of `from` to the same place in `to`.
+pub(super) fn copy_range(from: &OwnedFd, to: &OwnedFd, offset: u64, len: u64) -> Result<(), Error> {
+    let end = offset.checked_add(len).ok_or(Errno::FBIG).cannot("copy within a file")?;
+    let at = copy_by_kernel(from, to, offset, end)?;
+    copy_by_hand(from, to, at, end)
+}
+
+/// Returns how far it came: to `end`, or to where the kernel would not go on.
+fn copy_by_kernel(from: &OwnedFd, to: &OwnedFd, mut at: u64, end: u64) -> Result<u64, Error> {
+    while at < end {
+        let (mut read_at, mut write_at) = (at, at);
+        let len = usize::try_from(end - at).unwrap_or(usize::MAX);
+        match retry_on_intr(|| rustix::fs::copy_file_range(from, Some(&mut read_at), to, Some(&mut write_at), len)) {
+            // Zero is the end of the file, or a file system that does not do it and does not say so.
+            Ok(0) | Err(Errno::XDEV | Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS | Errno::PERM) => break,
+            Ok(copied) => at = at.saturating_add(copied as u64),
+            Err(errno) => return Err(Error { op: "copy within a file", errno }),
+        }
+    }
+    Ok(at)
+}
+
+fn copy_by_hand(from: &OwnedFd, to: &OwnedFd, mut at: u64, end: u64) -> Result<(), Error> {
+    if at >= end {
+        return Ok(());
+    }
+    let mut chunk = vec![0; CHUNK_LEN];
+    while at < end {
+        let len = usize::try_from(end - at).unwrap_or(CHUNK_LEN).min(CHUNK_LEN);
+        let part = chunk.get_mut(..len).unwrap_or_default();
+        if read_at(from, part, at)? < len {
+            return Err(Error { op: "copy from the file's old content", errno: Errno::STALE });
+        }
+        write_all_at(to, part, at)?;
+        at = at.saturating_add(len as u64);
+    }
+    Ok(())
+}
+
+/// True when nothing is stored between `from` and `end`: they read as zeros already.
+pub(super) fn is_hole(file: &OwnedFd, from: u64, end: u64) -> bool {
+    match seek(file, SeekFrom::Data(from)) {
+        Ok(data) => data >= end,
+        Err(errno) => errno == Errno::NXIO,
+    }
+}
+
+/// Makes the bytes from `from` to `end` read as zeros: a hole where the file system has holes, zeros elsewhere.
+pub(super) fn clear_range(file: &OwnedFd, from: u64, end: u64) -> Result<(), Error> {
+    let len = end.saturating_sub(from);
+    let how = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    match retry_on_intr(|| rustix::fs::fallocate(file, how, from, len)) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
+        punched => return punched.cannot("punch a hole"),
+    }
+    let mut at = from;
+    while at < end {
+        let len = usize::try_from(end - at).unwrap_or(ZEROS.len()).min(ZEROS.len());
+        write_all_at(file, ZEROS.get(..len).unwrap_or_default(), at)?;
+        at = at.saturating_add(len as u64);
+    }
+    Ok(())
+}
