@@ -154,6 +154,12 @@ impl Identity {
         self.role
     }
 
+    /// This side's trust and role with the other side's certificate and key, which no loading would allow.
+    #[cfg(test)]
+    pub(super) fn with_certificate_of(self, other: &Self) -> Self {
+        Self { chain: other.chain.clone(), key: other.key.clone_key(), ..self }
+    }
+
     pub(super) fn client_config(&self) -> Result<ClientConfig, IdentityError> {
         if self.role != Role::Sender {
             return Err(IdentityError::WrongSide { identity: self.role });

@@ -82,8 +82,8 @@ pub fn keygen(dir: &Path, hosts: &[String], days: u32) -> Result<(), KeygenError
 
     DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(at(dir))?;
     let unfinished = Unfinished::make(dir.join(format!(".ferry-keygen-{serial:016x}")))?;
-    let made_receiver = unfinished.write("receiver", &pair.receiver)?;
-    let made_sender = unfinished.write("sender", &pair.sender)?;
+    let made_receiver = write_identity(&unfinished.0, "receiver", &pair.receiver)?;
+    let made_sender = write_identity(&unfinished.0, "sender", &pair.sender)?;
     rename_new(&made_receiver, &receiver)?;
     if let Err(cause) = rename_new(&made_sender, &sender) {
         // Half a pair is of no use, and would be in the way of the next attempt.
@@ -120,31 +120,30 @@ impl Unfinished {
         DirBuilder::new().mode(0o700).create(&path).map_err(at(&path))?;
         Ok(Self(path))
     }
-
-    /// Writes one identity and returns its directory.
-    fn write(&self, name: &str, issued: &Issued) -> Result<PathBuf, KeygenError> {
-        let dir = self.0.join(name);
-        DirBuilder::new().mode(0o700).create(&dir).map_err(at(&dir))?;
-        let files =
-            [(CERTIFICATE_FILE, &issued.certificate), (KEY_FILE, &issued.key), (AUTHORITY_FILE, &issued.authority)];
-        for (name, text) in files {
-            let path = dir.join(name);
-            let write = || {
-                let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-                file.write_all(text.as_bytes())?;
-                file.sync_all()
-            };
-            write().map_err(at(&path))?;
-        }
-        File::open(&dir).and_then(|dir| dir.sync_all()).map_err(at(&dir))?;
-        Ok(dir)
-    }
 }
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
+}
+
+/// Writes one identity into a new directory below `parent` and returns it.
+pub(super) fn write_identity(parent: &Path, name: &str, issued: &Issued) -> Result<PathBuf, KeygenError> {
+    let dir = parent.join(name);
+    DirBuilder::new().mode(0o700).create(&dir).map_err(at(&dir))?;
+    let files = [(CERTIFICATE_FILE, &issued.certificate), (KEY_FILE, &issued.key), (AUTHORITY_FILE, &issued.authority)];
+    for (name, text) in files {
+        let path = dir.join(name);
+        let write = || {
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()
+        };
+        write().map_err(at(&path))?;
+    }
+    File::open(&dir).and_then(|dir| dir.sync_all()).map_err(at(&dir))?;
+    Ok(dir)
 }
 
 #[cfg(test)]

@@ -8,20 +8,37 @@
 //! believed but what the identity names. It knows frames as lengths and pings as pings; what else they mean is the
 //! session's. No retries are made here: every failure says whether it may pass ([`ConnectError::may_pass`]).
 
+mod accept;
 mod address;
 mod certificate;
+mod connect;
+mod failure;
+mod greet;
 mod identity;
 mod issue;
 mod keygen;
 mod pinned;
 mod provider;
+mod proxy;
 #[cfg(test)]
 mod scratch;
+mod socket;
+mod stream;
+#[cfg(test)]
+mod tests;
 mod ticket;
+mod timing;
 mod verifier;
 
+pub use accept::{AcceptError, Acceptor, BindError, Handshake, Stranger};
 pub use address::{AddressError, Host, HostPort, ProxyUrl, Target};
 pub use certificate::{Date, Role};
+pub use connect::{Connector, ConnectorError};
+pub use failure::{ConnectError, Distrust, NetworkError, classify};
+pub use greet::{GreetError, greet, greet_within};
 pub use identity::{Identity, IdentityError};
 pub use keygen::{KeygenError, keygen};
+pub use proxy::ProxyError;
+pub use stream::{AsyncStream, Stream, memory_pair};
 pub use ticket::{Ticket, TicketError};
+pub use timing::Timing;

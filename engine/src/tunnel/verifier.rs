@@ -41,6 +41,15 @@ fn check_role(certificate: &CertificateDer<'_>, role: Role) -> Result<(), Error>
     if roles.contains(role) { Ok(()) } else { Err(Error::InvalidCertificate(CertificateError::InvalidPurpose)) }
 }
 
+/// An authority of the same name with another key is another authority; the peer is to hear it so, for the alert of a
+/// bad signature is also that of damage on the way.
+fn authority_of_same_name(error: Error) -> Error {
+    match error {
+        Error::InvalidCertificate(CertificateError::BadSignature) => CertificateError::UnknownIssuer.into(),
+        other => other,
+    }
+}
+
 #[derive(Debug)]
 struct ReceiverByAuthority {
     chain: Arc<WebPkiServerVerifier>,
@@ -55,7 +64,10 @@ impl ServerCertVerifier for ReceiverByAuthority {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let verified = self.chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)?;
+        let verified = self
+            .chain
+            .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+            .map_err(authority_of_same_name)?;
         check_role(end_entity, Role::Receiver)?;
         Ok(verified)
     }
@@ -99,7 +111,7 @@ impl ClientCertVerifier for SenderByAuthority {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let verified = self.chain.verify_client_cert(end_entity, intermediates, now)?;
+        let verified = self.chain.verify_client_cert(end_entity, intermediates, now).map_err(authority_of_same_name)?;
         check_role(end_entity, Role::Sender)?;
         Ok(verified)
     }
@@ -150,6 +162,11 @@ impl PinnedKey {
         }
     }
 
+    /// More than the key's own, so that a peer of another kind gets as far as hearing that its key is the wrong one.
+    fn schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+
     fn check_signature(
         &self,
         message: &[u8],
@@ -191,7 +208,7 @@ impl ServerCertVerifier for PinnedKey {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        vec![SignatureScheme::ED25519]
+        self.schemes()
     }
 }
 
@@ -228,6 +245,6 @@ impl ClientCertVerifier for PinnedKey {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        vec![SignatureScheme::ED25519]
+        self.schemes()
     }
 }
