@@ -74,6 +74,13 @@ async fn meet(receiver: Identity, sender: Identity, name: Option<&str>) -> Seen 
     Seen { sender, receiver }
 }
 
+/// The two ends of an authenticated connection.
+pub(in crate::tunnel) async fn connected() -> (Stream, Stream) {
+    let (receiver, sender) = pair();
+    let seen = meet(receiver, sender, None).await;
+    (seen.sender.unwrap().0, seen.receiver.unwrap())
+}
+
 #[track_caller]
 fn distrust_of(seen: &Seen) -> (&Distrust, &Distrust) {
     let (Err(sender), Err(AcceptError::Identity { source: receiver, .. })) = (&seen.sender, &seen.receiver) else {
