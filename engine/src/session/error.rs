@@ -3,7 +3,7 @@
 use crate::tunnel::{ConnectError, GreetError, LinkError};
 use crate::types::Outcome;
 use crate::volume;
-use crate::wire::{RefuseReason, WireError};
+use crate::wire::{PreambleError, RefuseReason, WireError};
 
 use super::stop::Signal;
 
@@ -73,7 +73,8 @@ impl SessionError {
         match self {
             Self::Connect(e) => e.may_pass(),
             Self::Greet(e) => e.may_pass(),
-            Self::Link(_) => true,
+            Self::Link(LinkError::Malformed(_)) => false,
+            Self::Link(LinkError::Closed | LinkError::Silent { .. } | LinkError::Io(_)) => true,
             Self::Refused { reason, .. } => reason.may_pass(),
             Self::Aborted { outcome, .. } => matches!(outcome, Outcome::Network),
             Self::Protocol(_)
@@ -92,7 +93,9 @@ impl SessionError {
     pub fn outcome(&self) -> Outcome {
         match self {
             Self::Connect(e) => e.outcome(),
-            Self::Greet(e) => e.outcome(),
+            Self::Greet(GreetError::Refused(e)) => e.outcome(),
+            Self::Greet(GreetError::Preamble(PreambleError::Versions { .. })) => Outcome::Refused,
+            Self::Greet(GreetError::Preamble(_) | GreetError::Slow(_) | GreetError::Io(_)) => Outcome::Network,
             Self::Link(_) => Outcome::Network,
             Self::Refused { .. } | Self::TakenOver => Outcome::Refused,
             Self::Aborted { outcome, .. } => *outcome,

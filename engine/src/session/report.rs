@@ -1,7 +1,7 @@
 //! What a run has to say at its end, and the tally it is made from.
 
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::types::{
@@ -14,12 +14,14 @@ use super::fate::lock;
 
 /// Takes the changes of a dry run, one by one.
 #[derive(Clone)]
-pub struct ItemSink(Arc<Mutex<dyn FnMut(&Item) + Send>>);
+pub struct ItemSink(Arc<Mutex<Take>>);
+
+type Take = Box<dyn FnMut(&Item) + Send>;
 
 impl ItemSink {
     /// A sink that calls `take` for each change.
     pub fn new(take: impl FnMut(&Item) + Send + 'static) -> Self {
-        Self(Arc::new(Mutex::new(take)))
+        Self(Arc::new(Mutex::new(Box::new(take))))
     }
 }
 
@@ -114,7 +116,7 @@ impl Tally {
     pub(crate) fn item(&self, item: &Item) {
         self.add(|t| &t.items, 1);
         if let Some(ItemSink(take)) = &self.sink {
-            lock(take)(item);
+            (lock(take))(item);
         }
     }
 

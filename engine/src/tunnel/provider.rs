@@ -33,7 +33,10 @@ pub(super) fn provider() -> Arc<CryptoProvider> {
 }
 
 /// Fills `bytes` from the system's random source.
-pub(super) fn fill_random(bytes: &mut [u8]) -> Result<(), GetRandomFailed> {
+///
+/// # Errors
+/// When the system has none to give.
+pub fn fill_random(bytes: &mut [u8]) -> Result<(), GetRandomFailed> {
     provider().secure_random.fill(bytes)
 }
 

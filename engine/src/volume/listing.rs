@@ -121,6 +121,18 @@ impl Listing {
         Ok(chunk)
     }
 
+    /// Whether every name was handed out.
+    #[must_use]
+    pub fn is_exhausted(&self) -> bool {
+        self.ranges.is_empty() && self.names.len() == 0 && !self.unnameable
+    }
+
+    /// Whether the directory is too large to be listed at once, as far as that is known.
+    #[must_use]
+    pub fn is_ranged(&self) -> bool {
+        self.first.is_some() && !self.ranges.is_empty()
+    }
+
     /// Whether the listing can be relied on.
     #[must_use]
     pub fn finish(self) -> ListingEnd {

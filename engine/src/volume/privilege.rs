@@ -34,13 +34,13 @@ pub struct Privilege {
 
 /// What to do about an owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct OwnerPlan {
+pub struct OwnerPlan {
     /// Change the user to this.
-    pub(super) uid: Option<u32>,
+    pub uid: Option<u32>,
     /// Change the group to this.
-    pub(super) gid: Option<u32>,
+    pub gid: Option<u32>,
     /// Something of it cannot be kept.
-    pub(super) lost: bool,
+    pub lost: bool,
 }
 
 impl Privilege {
@@ -69,7 +69,8 @@ impl Privilege {
     }
 
     /// How to get from the owner an inode has to the one it should have.
-    pub(super) fn plan_owner(&self, have: Owner, want: Owner) -> OwnerPlan {
+    #[must_use]
+    pub fn plan_owner(&self, have: Owner, want: Owner) -> OwnerPlan {
         let uid = (have.uid() != want.uid()).then_some(want.uid());
         let gid = (have.gid() != want.gid()).then_some(want.gid());
         if self.chown {
@@ -89,7 +90,8 @@ impl Privilege {
     /// `owner_kept` is false when the entry could not get its owner: then its setuid and setgid bits would act for
     /// somebody else and are dropped. On directories setgid only passes the group on and stays; the kernel silently
     /// drops it where we are not in the group, so it is dropped here, where it is counted.
-    pub(super) fn attainable_mode(&self, kind: EntryKind, want: Mode, gid: u32, owner_kept: bool) -> Mode {
+    #[must_use]
+    pub fn attainable_mode(&self, kind: EntryKind, want: Mode, gid: u32, owner_kept: bool) -> Mode {
         let mode = if kind == EntryKind::Dir || owner_kept { want } else { want.without_set_id() };
         if self.fsetid || self.is_member(gid) { mode } else { Mode::from_st_mode(mode.bits() & !0o2000) }
     }

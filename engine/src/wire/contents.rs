@@ -106,6 +106,8 @@ pub enum RunKind {
     Copy,
     /// They are zeros that were never written.
     Hole,
+    /// They do not come: the file changed or cannot be read, as its end will say.
+    Void,
 }
 
 /// All operations of a file were sent.
@@ -288,6 +290,7 @@ impl Runs {
             writer.uint(*len).uint(match kind {
                 RunKind::Copy => 0_u8,
                 RunKind::Hole => 1,
+                RunKind::Void => 2,
             });
         }
         writer.finish()
@@ -303,7 +306,7 @@ impl Runs {
         let mut end = offset;
         for _ in 0..count {
             let len = cursor.bounded("length of a run", 1, limits::SEGMENT_LEN)?;
-            let kind = cursor.choice("kind of run", &[RunKind::Copy, RunKind::Hole])?;
+            let kind = cursor.choice("kind of run", &[RunKind::Copy, RunKind::Hole, RunKind::Void])?;
             end = end_of_operation("a run", end, len)?;
             runs.push(Run { kind, len });
         }

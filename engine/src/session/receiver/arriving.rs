@@ -58,14 +58,8 @@ impl Arriving {
     /// A file of the plan's size; `writer` is missing when it could not be opened or is only compared.
     pub fn new(plan: Box<Plan>, writer: Option<FileWriter>, failed: bool) -> Self {
         let size = plan.entry.size();
-        let state = State {
-            size,
-            cursors: HashMap::new(),
-            covered: Covered::default(),
-            end: None,
-            failed,
-            differs: false,
-        };
+        let state =
+            State { size, cursors: HashMap::new(), covered: Covered::default(), end: None, failed, differs: false };
         Self { plan, writer: RwLock::new(writer), state: Mutex::new(state) }
     }
 
@@ -147,14 +141,7 @@ mod tests {
     use super::*;
 
     fn state(size: u64) -> State {
-        State {
-            size,
-            cursors: HashMap::new(),
-            covered: Covered::default(),
-            end: None,
-            failed: false,
-            differs: false,
-        }
+        State { size, cursors: HashMap::new(), covered: Covered::default(), end: None, failed: false, differs: false }
     }
 
     #[test]

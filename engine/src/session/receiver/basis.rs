@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use crate::delta::leaf_digests;
 use crate::session::fate::{Ended, Fate, LOOK_AGAIN, lock};
-use crate::types::limits::{LEAF_LEN, SEGMENT_LEN, SEGMENT_LEAVES, SEGMENTS_COMPARED_MAX};
+use crate::types::limits::{LEAF_LEN, SEGMENT_LEAVES, SEGMENT_LEN, SEGMENTS_COMPARED_MAX};
 use crate::types::{BatchId, EntryIndex, LeafDigest, Name, SegmentIndex};
 use crate::volume::{BasisFile, Identity};
 use crate::wire::{Leaves, Message};
@@ -126,8 +126,7 @@ fn send_leaves(
         // What cannot be read equals nothing: the sender sends it.
         Some(Ok(_) | Err(_)) | None => vec![LeafDigest([0; 16]); usize::try_from(count).unwrap_or(0)],
     };
-    let message =
-        Leaves { batch: job.batch, index: job.index, segment: SegmentIndex(segment), digests };
+    let message = Leaves { batch: job.batch, index: job.index, segment: SegmentIndex(segment), digests };
     receiving.post(&Message::Leaves(message));
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
 
 use crate::session::fate::{Ended, Fate, LOOK_AGAIN, lock};
-use crate::types::{BatchId, DirId, Entry, EntryIndex};
+use crate::types::{BatchId, DirId, Entry, EntryIndex, limits};
 use crate::volume::{Dir, Identity, Status};
 
 use super::arriving::Arriving;
@@ -79,6 +79,10 @@ pub struct Batches {
 #[derive(Debug, Default)]
 struct Table {
     open: HashMap<BatchId, Arc<OpenBatch>>,
+    /// Entries and encoded bytes of each batch that has arrived and is not done.
+    credit: HashMap<BatchId, (usize, usize)>,
+    entries: usize,
+    encoded: usize,
     /// Batches below this number have been through the generator.
     below: u64,
 }
@@ -135,7 +139,9 @@ impl OpenBatch {
 
     /// Nothing more comes for `index`.
     pub fn settle(&self, index: EntryIndex) {
-        if let Some(slot) = usize::try_from(index.0).ok().and_then(|at| lock(&self.slots).get_mut(at).map(std::mem::take)) {
+        if let Some(slot) =
+            usize::try_from(index.0).ok().and_then(|at| lock(&self.slots).get_mut(at).map(std::mem::take))
+        {
             drop(slot);
         }
     }
@@ -172,9 +178,27 @@ impl Batches {
         Ok(table.open.get(&id).cloned())
     }
 
+    /// A batch has arrived. `false` when the sender has used more than its credit.
+    pub fn arrive(&self, id: BatchId, entries: usize, encoded: usize) -> bool {
+        let mut table = lock(&self.table);
+        table.entries += entries;
+        table.encoded += encoded;
+        let fresh = table.credit.insert(id, (entries, encoded)).is_none();
+        // A batch larger than the whole credit may come alone.
+        let within = table.credit.len() <= limits::BATCHES_OPEN_MAX
+            && table.entries <= limits::ENTRIES_OPEN_MAX
+            && table.encoded <= limits::BATCH_BYTES_OPEN_MAX;
+        fresh && (within || table.credit.len() == 1)
+    }
+
     /// Every entry is settled.
     pub fn close(&self, id: BatchId) {
-        lock(&self.table).open.remove(&id);
+        let mut table = lock(&self.table);
+        table.open.remove(&id);
+        if let Some((entries, encoded)) = table.credit.remove(&id) {
+            table.entries -= entries;
+            table.encoded -= encoded;
+        }
     }
 }
 

@@ -32,7 +32,6 @@ pub enum Mode {
 }
 
 /// One receiving session.
-#[derive(Debug)]
 pub struct Receiving {
     pub fate: Fate,
     pub volume: Arc<Volume>,
@@ -152,7 +151,12 @@ impl Receiving {
     }
 
     /// The attributes an entry gets.
-    pub fn attributes<'a>(&'a self, entry: &'a Entry, wants: &'a dyn Fn(&[u8]) -> bool, inherited: bool) -> Attributes<'a> {
+    pub fn attributes<'a>(
+        &'a self,
+        entry: &'a Entry,
+        wants: &'a dyn Fn(&[u8]) -> bool,
+        inherited: bool,
+    ) -> Attributes<'a> {
         Attributes {
             owner: (self.options.owner == OwnerPolicy::Keep).then_some(entry.owner),
             mode: entry.mode,

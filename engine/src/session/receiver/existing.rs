@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use crate::plan::{self, AttributeDiff, Policy, Verdict, loss_of_xattr, temporary_epoch, xattr_changes};
 use crate::session::fate::Ended;
-use crate::types::{
-    Content, Entry, EntryKind, LossKind, Name, Outcome, OwnerPolicy, RelPath, Stage, Xattr, Xattrs,
-};
+use crate::types::{Content, Entry, EntryKind, LossKind, Name, Outcome, OwnerPolicy, RelPath, Stage, Xattr, Xattrs};
 use crate::volume::{self, Dir, Error, Identity, Status, XattrError};
 use crate::wire::{ItemChange, Report};
 
@@ -300,7 +298,8 @@ impl Receiving {
 
     /// Dry run: its attributes would be set. Verification: they differ.
     pub fn say_attributes(&self, entry: &Entry, existing: &Existing, path: &RelPath) {
-        let Verdict::Keep { attributes } = self.verdict(entry, Some(existing), Policy { verify: false, ..self.policy() })
+        let Verdict::Keep { attributes } =
+            self.verdict(entry, Some(existing), Policy { verify: false, ..self.policy() })
         else {
             return;
         };

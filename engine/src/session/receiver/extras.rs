@@ -164,7 +164,8 @@ impl Sweep<'_> {
             if open.listing.is_exhausted() {
                 return Ok(None);
             }
-            open.ahead = open.listing.next_chunk(limits::BATCH_ENTRIES_MAX)?.into_iter().map(|l| l.name).rev().collect();
+            open.ahead =
+                open.listing.next_chunk(limits::BATCH_ENTRIES_MAX)?.into_iter().map(|l| l.name).rev().collect();
         }
     }
 
@@ -185,7 +186,11 @@ impl Sweep<'_> {
         }
         if status.identity.dev != self.receiving.volume.device() {
             if purpose == Purpose::Remove {
-                self.receiving.problem(path(), Stage::Delete, "another file system is mounted there; it is not deleted");
+                self.receiving.problem(
+                    path(),
+                    Stage::Delete,
+                    "another file system is mounted there; it is not deleted",
+                );
             }
             return Ok(Visit::Stays);
         }
@@ -197,9 +202,14 @@ impl Sweep<'_> {
             Ok((child, listing))
         });
         match opened {
-            Ok((dir, listing)) => {
-                Ok(Visit::Enter(Box::new(Open { dir, listing, ahead: Vec::new(), status, name: name.clone(), keep: false })))
-            }
+            Ok((dir, listing)) => Ok(Visit::Enter(Box::new(Open {
+                dir,
+                listing,
+                ahead: Vec::new(),
+                status,
+                name: name.clone(),
+                keep: false,
+            }))),
             Err(error) => self.stays(path(), error),
         }
     }

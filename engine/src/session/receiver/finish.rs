@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::session::fate::Ended;
 use crate::types::{Entry, EntryKind, LinkGroup, Stage};
 use crate::volume::{self, FileWriter, Finished, Identity, Status};
-use crate::wire::{ItemChange, Item};
+use crate::wire::{Item, ItemChange};
 
 use super::batches::{How, OpenBatch, Place, Plan};
 use super::context::{Mode, Receiving};
@@ -19,8 +19,7 @@ impl Receiving {
         let wants = |name: &[u8]| self.xattrs.wants(name);
         let attributes = self.attributes(&plan.entry, &wants, place.inherited);
         let temporary = (!matches!(plan.how, How::Create)).then(|| self.temporary());
-        let written =
-            volume::write_small(&place.dir, &plan.entry.name, temporary.as_ref(), content, &attributes);
+        let written = volume::write_small(&place.dir, &plan.entry.name, temporary.as_ref(), content, &attributes);
         if written.is_ok() {
             self.tally.add(|t| &t.literal, content.len() as u64);
         }
@@ -90,7 +89,11 @@ impl Receiving {
     }
 
     fn keep_or_break(&self, place: &Arc<Place>, entry: &Entry, status: &Status) -> Result<(), Ended> {
-        if status.nlink > 1 { self.break_links(place, entry, status) } else { self.keep_with_attributes(place, entry, status) }
+        if status.nlink > 1 {
+            self.break_links(place, entry, status)
+        } else {
+            self.keep_with_attributes(place, entry, status)
+        }
     }
 
     /// Replaces a name of an inode that has others by an inode of its own with the same content, copied here.
@@ -217,7 +220,8 @@ impl Receiving {
             self.blocked.store(true, std::sync::atomic::Ordering::Relaxed);
             tracing::debug!(%path, "a directory is in the way until the deletes");
         } else {
-            let cause = format!("a directory that is not empty stands where a {} belongs; add --delete", entry.kind().word());
+            let cause =
+                format!("a directory that is not empty stands where a {} belongs; add --delete", entry.kind().word());
             self.problem(path, Stage::Write, cause);
         }
     }

@@ -98,12 +98,12 @@ impl Receiving {
         if count == 0 || batch.remaining.fetch_sub(count, AcqRel) != count {
             return;
         }
-        self.batches.close(batch.id);
         self.batch_done(batch.id, batch.dir);
     }
 
     /// A batch is done: its credit goes back, and its directory waits for one thing less.
     pub fn batch_done(&self, id: crate::types::BatchId, dir: DirId) {
+        self.batches.close(id);
         self.post(&Message::BatchDone(id));
         self.release_dir(dir);
     }

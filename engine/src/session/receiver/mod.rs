@@ -185,8 +185,7 @@ impl Serving {
             volumes.push(slot.tally.report(slot.name.as_str(), outcome, text));
         }
         volumes.sort_by(|a, b| a.name.cmp(&b.name));
-        let wire =
-            WireCount { sent: self.meter.sent(), received: self.meter.received(), connections, reconnects: 0 };
+        let wire = WireCount { sent: self.meter.sent(), received: self.meter.received(), connections, reconnects: 0 };
         let mut report = RunReport::of(self.run.clone(), volumes, wire, begun.elapsed());
         if let Some(signal) = stopped {
             report.outcome = report.outcome.max(signal.outcome());

@@ -190,7 +190,9 @@ impl Slot {
                         running.fate.fail(SessionError::TakenOver);
                         running.gone.clone()
                     }
-                    Some(_) => return Err(busy(&format!("the volume {} is being received from another source", self.name))),
+                    Some(_) => {
+                        return Err(busy(&format!("the volume {} is being received from another source", self.name)));
+                    }
                 }
             };
             let left = deadline.saturating_duration_since(Instant::now());

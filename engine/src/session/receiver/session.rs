@@ -16,7 +16,7 @@ use crate::session::fate::Fate;
 use crate::session::sender::random;
 use crate::tunnel::{Inbox, Outbox};
 use crate::types::{Epoch, LeafKey, Options, Outcome, RootAttrs, Token, limits};
-use crate::volume::{self, Lock, Volume};
+use crate::volume::{Lock, Volume, keeps_selinux};
 use crate::wire::{Hello, Message, Refuse, RefuseReason, Report, Welcome};
 
 use super::basis::{self, BasisQueue};
@@ -97,7 +97,7 @@ pub async fn run(
         fate: fate.clone(),
         xattrs: XattrPolicy {
             enabled: ready.options.xattrs,
-            selinux: volume::keeps_selinux(ready.options.selinux),
+            selinux: keeps_selinux(ready.options.selinux),
             no_setuid: registry.bounds.no_setuid,
         },
         volume: Arc::clone(&ready.volume),
@@ -256,29 +256,35 @@ async fn follow(
     said_goodbye: oneshot::Sender<()>,
 ) {
     loop {
-        let next = async { Ok::<_, SessionError>(Message::decode(&inbox.recv().await?)?) };
-        let order = match next.await {
-            Ok(Message::Pass(pass)) => Order::Pass(pass),
-            Ok(Message::Batch(batch)) => Order::Batch(batch),
-            Ok(Message::PassEnd(end)) => Order::PassEnd(end),
-            Ok(Message::Finish) => Order::Finish,
-            Ok(Message::Problem(problem)) => {
+        let next = async {
+            let frame = inbox.recv().await?;
+            Ok::<_, SessionError>((Message::decode(&frame)?, frame.len()))
+        };
+        let (message, encoded) = match next.await {
+            Ok(next) => next,
+            Err(error) => return receiving.fate.fail(error),
+        };
+        let order = match message {
+            Message::Pass(pass) => Order::Pass(pass),
+            Message::Batch(batch) => Order::Batch(batch),
+            Message::PassEnd(end) => Order::PassEnd(end),
+            Message::Finish => Order::Finish,
+            Message::Problem(problem) => {
                 receiving.tally.problem(problem);
                 continue;
             }
-            Ok(Message::Goodbye) => {
+            Message::Goodbye => {
                 let _ = said_goodbye.send(());
                 return;
             }
-            Ok(Message::Abort { outcome, text }) => return receiving.fate.fail(SessionError::Aborted { outcome, text }),
-            Ok(_) => {
+            Message::Abort { outcome, text } => return receiving.fate.fail(SessionError::Aborted { outcome, text }),
+            _ => {
                 let what = "it sent a message that only receivers send".to_owned();
                 return receiving.fate.fail(SessionError::Protocol(what));
             }
-            Err(error) => return receiving.fate.fail(error),
         };
         if let Order::Batch(batch) = &order {
-            if !receiving.batches.arrive(batch.entries.len()) {
+            if !receiving.batches.arrive(batch.id, batch.entries.len(), encoded) {
                 let what = "it sent more batches than its credit".to_owned();
                 return receiving.fate.fail(SessionError::Protocol(what));
             }
@@ -312,8 +318,10 @@ async fn take_lanes(mut admitted: lanes::Receiver<AdmittedLane>, receiving: Arc<
 async fn read_lane(mut inbox: Inbox, queue: Arc<LaneQueue>, receiving: Arc<Receiving>) {
     loop {
         match inbox.recv().await {
-            Ok(frame) if queue.push(frame) => {}
-            Ok(_) => {
+            Ok(frame) => {
+                if queue.push(frame) {
+                    continue;
+                }
                 let what = "it sent more content on a data connection than its credit".to_owned();
                 return receiving.fate.fail(SessionError::Protocol(what));
             }

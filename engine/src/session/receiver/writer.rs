@@ -10,13 +10,13 @@ use crate::session::error::SessionError;
 use crate::session::fate::{Ended, LOOK_AGAIN, lock};
 use crate::tunnel::Outbox;
 use crate::types::limits::{LANE_ACK_EVERY, LANE_CREDIT};
-use crate::types::{BatchId, EntryIndex, RelPath, Stage};
-use crate::volume::{self, FileWriter};
+use crate::types::{BatchId, EntryIndex, Name, RelPath, Stage};
+use crate::volume::{self, FileWriter, Identity};
 use crate::wire::{DataView, FileEnd, FileState, Frame, FrameKind, Message, PackItem, PackView, RunKind, Runs};
 
 use super::arriving::{Arriving, End};
 use super::basis::{leaves_in, segments_compared};
-use super::batches::{How, OpenBatch, Plan, basis_of};
+use super::batches::{How, OpenBatch, Place, Plan, basis_of};
 use super::context::Receiving;
 use super::links::Failure;
 
@@ -156,7 +156,9 @@ impl Writer {
             PackItem::Whole(_) => receiving.write_packed(batch, plan, content),
             PackItem::Same => receiving.content_is_same(batch, plan),
             // What cannot be compared was told by the sender; nothing waits for it.
-            PackItem::Changed | PackItem::Vanished | PackItem::Unreadable if matches!(plan.how, How::Compare(_)) => Ok(()),
+            PackItem::Changed | PackItem::Vanished | PackItem::Unreadable if matches!(plan.how, How::Compare(_)) => {
+                Ok(())
+            }
             PackItem::Changed | PackItem::Vanished | PackItem::Unreadable => {
                 receiving.file_failed(plan.entry.link, Failure::Problem)
             }
@@ -195,13 +197,19 @@ impl Writer {
         match &plan.how {
             How::Create => FileWriter::create(&place.dir, name),
             How::InPlace(status) => {
-                FileWriter::in_place(&place.dir, name, status.identity, plan.entry.mtime, plan.entry.size())
+                let size = plan.entry.size();
+                match FileWriter::in_place(&place.dir, name, status.identity, plan.entry.mtime, size)? {
+                    Some(writer) => Ok(writer),
+                    None => self.rebuild(place, name, status.identity),
+                }
             }
-            How::Rebuild(status) => {
-                FileWriter::temporary(&place.dir, &self.receiving.temporary(), Some((name, status.identity)))
-            }
+            How::Rebuild(status) => self.rebuild(place, name, status.identity),
             How::Replace | How::Compare(_) => FileWriter::temporary(&place.dir, &self.receiving.temporary(), None),
         }
+    }
+
+    fn rebuild(&self, place: &Place, name: &Name, basis: Identity) -> Result<FileWriter, volume::Error> {
+        FileWriter::temporary(&place.dir, &self.receiving.temporary(), Some((name, basis)))
     }
 
     fn data(&mut self, frame: &Frame) -> Result<(), Ended> {

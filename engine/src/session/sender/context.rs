@@ -15,7 +15,6 @@ use super::book::Book;
 use super::work::WorkQueue;
 
 /// One sending session.
-#[derive(Debug)]
 pub struct Sending {
     pub fate: Fate,
     pub volume: Arc<Volume>,

@@ -20,6 +20,7 @@ mod scan;
 mod session;
 mod work;
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -27,10 +28,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use crate::tunnel::{ConnectError, Connector, Meter, Pace, Stream, memory_pair};
-use crate::types::{
-    ChownTo, LossSet, Options, Outcome, RunId, SourceInstance, VolumeName, WireCount, limits,
-};
+use crate::tunnel::{self, Connector, Meter, Pace, Stream, memory_pair};
+use crate::types::{ChownTo, Options, Outcome, RunId, SourceInstance, VolumeName, WireCount, limits};
 use crate::volume::Volume;
 use crate::wire::Report;
 
@@ -40,7 +39,7 @@ use super::report::{ItemSink, RunReport, Tally, VolumeReport};
 use super::stop::Stop;
 
 /// How connections to the receiver come about.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Dial {
     /// Over the network.
     Tunnel(Arc<Connector>),
@@ -65,7 +64,7 @@ pub struct SendRun {
     /// Time without progress before the network is given up.
     pub retry_for: Duration,
     /// Bytes a second on the wire, all connections together.
-    pub bwlimit: Option<u64>,
+    pub bwlimit: Option<NonZeroU64>,
     /// Where to.
     pub connector: Connector,
     /// Takes the changes of a dry run.
@@ -251,6 +250,7 @@ impl Patience {
 
 /// Random bytes from the system.
 pub fn random<const N: usize>() -> Result<[u8; N], SessionError> {
-    crate::tunnel::random_bytes().ok_or(SessionError::Internal("the system gives no random bytes"))
+    let mut bytes = [0; N];
+    tunnel::fill_random(&mut bytes).map_err(|_| SessionError::Internal("the system gives no random bytes"))?;
+    Ok(bytes)
 }
-

@@ -112,7 +112,7 @@ impl Passes {
         let root = self.sending.volume.root();
         let policy = &self.sending.xattrs;
         let read = root.status().map_err(|e| e.to_string()).and_then(|status| {
-            let xattrs = if policy.enabled() {
+            let xattrs = if policy.enabled {
                 root.xattrs(&|name| policy.wants(name)).map_err(|e| e.to_string())?
             } else {
                 crate::types::Xattrs::default()

@@ -98,7 +98,11 @@ impl Reader {
     }
 
     fn changed(&self, batch: &SentBatch, file: &SentFile) {
-        self.sending.changed.push(path(batch, file), Stage::Read, "it changed while it was read; run again when it is quiet");
+        self.sending.changed.push(
+            path(batch, file),
+            Stage::Read,
+            "it changed while it was read; run again when it is quiet",
+        );
     }
 
     fn vanished(&self) {
@@ -150,7 +154,9 @@ impl Reader {
             (FileState::Vanished, _) => self.vanished(),
             (FileState::AsScanned | FileState::Unreadable, _) | (FileState::Changed, None) => {}
         }
-        self.send(Message::FileEnd(FileEnd { batch: file.batch.id, index: file.index, state, size: file.size }).encode())
+        self.send(
+            Message::FileEnd(FileEnd { batch: file.batch.id, index: file.index, state, size: file.size }).encode(),
+        )
     }
 
     fn open(&self, file: &LargeFile) -> Opening {
@@ -254,7 +260,8 @@ impl Reader {
         let pieces = compare_segment(&self.sending.leaf_key, bytes, leaves, file.basis_in(segment));
         let mut rest = bytes;
         for piece in pieces {
-            let (mut now, later) = rest.split_at_checked(usize::try_from(piece.len()).unwrap_or(0)).unwrap_or((rest, &[]));
+            let (mut now, later) =
+                rest.split_at_checked(usize::try_from(piece.len()).unwrap_or(0)).unwrap_or((rest, &[]));
             rest = later;
             match piece {
                 Piece::Copy(len) => {
@@ -303,9 +310,7 @@ impl Reader {
     }
 
     fn runs(&self, file: &LargeFile, offset: u64, runs: &[Run]) -> Result<(), Ended> {
-        self.send(
-            Message::Runs(Runs { batch: file.batch.id, index: file.index, offset, runs: runs.to_vec() }).encode(),
-        )
+        self.send(Message::Runs(Runs { batch: file.batch.id, index: file.index, offset, runs: runs.to_vec() }).encode())
     }
 
     fn send_content(&self, frame: Vec<u8>, len: u64) -> Result<(), Ended> {

@@ -7,12 +7,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::plan::{LinkTable, Seen, temporary_epoch};
+use crate::plan::{LinkTable, SeenLink, temporary_epoch};
 use crate::session::fate::Ended;
-use crate::types::{
-    BatchId, Content, DirId, Entry, EntryIndex, EntryKind, FileContent, Name, Stage, Xattrs, limits,
-};
-use crate::volume::{self, Dir, Identity, Listing, Status, XattrError};
+use crate::types::{BatchId, Content, DirId, Entry, EntryIndex, EntryKind, FileContent, Name, Stage, Xattrs, limits};
+use crate::volume::{self, Dir, Identity, Listed, Listing, ListingEnd, Status, XattrError};
 use crate::wire::{BatchEncoder, ListEnd, PassEnd};
 
 use super::book::{SentBatch, SentFile};
@@ -146,11 +144,11 @@ impl<'a> Scan<'a> {
         };
         let mut draft = self.draft(level.id);
         for listed in &names {
-            if draft.encoder.len() >= limits::BATCH_LEN_AIM {
+            if draft.encoder.is_full() {
                 let full = std::mem::replace(&mut draft, self.draft(level.id));
                 self.send(full, &level.dir, ListEnd::More)?;
             }
-            self.add(level, &mut draft, &listed.name)?;
+            self.add(level, &mut draft, listed)?;
         }
         let ended = level.listing.as_ref().is_none_or(Listing::is_exhausted);
         let end = if ended { self.finish(level) } else { ListEnd::More };
@@ -160,7 +158,7 @@ impl<'a> Scan<'a> {
 
     /// The listing is through: complete only if the directory stayed as it was.
     fn finish(&self, level: &mut Level) -> ListEnd {
-        let unchanged = level.listing.take().is_some_and(|listing| matches!(listing.finish(), Ok(true)));
+        let unchanged = level.listing.take().is_some_and(|listing| listing.finish() == ListingEnd::Complete);
         if !unchanged {
             let cause = "the directory changed while it was listed; run again when it is quiet";
             self.sending.changed.push(level.dir.path(), Stage::Scan, cause);
@@ -187,8 +185,8 @@ impl<'a> Scan<'a> {
     }
 
     /// Adds one name of a directory to the draft, or records why it cannot be.
-    fn add(&mut self, level: &mut Level, draft: &mut Draft, name: &Name) -> Result<(), Ended> {
-        let dir = &level.dir;
+    fn add(&mut self, level: &mut Level, draft: &mut Draft, listed: &Listed) -> Result<(), Ended> {
+        let (dir, name) = (&level.dir, &listed.name);
         if self.sending.volume.skips(dir, name) {
             return Ok(());
         }
@@ -197,19 +195,19 @@ impl<'a> Scan<'a> {
             self.sending.problem(dir.path().join(name), Stage::Scan, cause);
             return Ok(());
         }
-        let status = match dir.status_of(name) {
-            Ok(Some(status)) => status,
+        let (status, xattrs) = match self.look(dir, listed) {
+            Ok(Some(seen)) => seen,
             Ok(None) => {
                 self.sending.tally.add(|t| &t.vanished, 1);
                 self.sending.changed.vanished();
                 return Ok(());
             }
-            Err(error) => return self.missing(level, name, &error.to_string()),
+            Err(cause) => return self.missing(level, name, &cause),
         };
         if self.is_excluded(dir, name, status.kind) {
             return Ok(());
         }
-        match self.entry(dir, name, &status) {
+        match self.entry(dir, name, &status, xattrs) {
             Ok((entry, leads)) => self.enter_entry(level, draft, &entry, &status, leads),
             Err(EntryError::Vanished) => {
                 self.sending.changed.vanished();
@@ -218,6 +216,22 @@ impl<'a> Scan<'a> {
             Err(EntryError::Because(cause)) => return self.missing(level, name, &cause),
         }
         Ok(())
+    }
+
+    /// Status and extended attributes of a name; `None` when it is gone.
+    fn look(&self, dir: &Dir, listed: &Listed) -> Result<Option<(Status, Xattrs)>, String> {
+        let policy = &self.sending.xattrs;
+        if policy.enabled {
+            let wants = |name: &[u8]| policy.wants(name);
+            return dir.inspect(&listed.name, listed.kind, &wants).map_err(|error| match error {
+                XattrError::Fs(error) => error.to_string(),
+                XattrError::TooLarge => {
+                    format!("its extended attributes are larger than {} bytes together", limits::XATTRS_LEN_MAX)
+                }
+            });
+        }
+        let status = dir.status_of(&listed.name).map_err(|error| error.to_string())?;
+        Ok(status.map(|status| (status, Xattrs::default())))
     }
 
     /// An entry that cannot be described: a problem, and nothing in its directory may be deleted.
@@ -249,7 +263,11 @@ impl<'a> Scan<'a> {
                 }
             }
             Content::Dir => self.announce(level, entry, status),
-            Content::Symlink(_) | Content::Fifo | Content::Socket | Content::CharDevice(_) | Content::BlockDevice(_) => {}
+            Content::Symlink(_)
+            | Content::Fifo
+            | Content::Socket
+            | Content::CharDevice(_)
+            | Content::BlockDevice(_) => {}
         }
     }
 
@@ -270,7 +288,7 @@ impl<'a> Scan<'a> {
     }
 
     /// Everything about an entry, and whether it carries its own content (the first name of its inode does).
-    fn entry(&mut self, dir: &Dir, name: &Name, status: &Status) -> Result<(Entry, bool), EntryError> {
+    fn entry(&mut self, dir: &Dir, name: &Name, status: &Status, xattrs: Xattrs) -> Result<(Entry, bool), EntryError> {
         let content = match status.kind {
             EntryKind::File => Content::File(FileContent { size: status.size }),
             EntryKind::Dir => Content::Dir,
@@ -280,30 +298,19 @@ impl<'a> Scan<'a> {
             EntryKind::CharDevice => Content::CharDevice(status.device),
             EntryKind::BlockDevice => Content::BlockDevice(status.device),
         };
-        let xattrs = self.xattrs(dir, name, status.kind)?;
-        let (link, leads) = match self.links.see(status.identity.dev, status.identity.ino, status.nlink, status.kind) {
-            Seen::Alone => (None, true),
-            Seen::First(group) => (Some(group), true),
-            Seen::Again(group) => (Some(group), false),
-            Seen::Full => return Err(EntryError::Because("too many hard-linked files at once".to_owned())),
+        let seen = match status.kind {
+            EntryKind::Dir => None,
+            _ if status.nlink < 2 => None,
+            _ => Some(self.links.see(status.identity.dev, status.identity.ino, status.nlink)),
+        };
+        let (link, leads) = match seen {
+            None => (None, true),
+            Some(Some(SeenLink { group, leader })) => (Some(group), leader),
+            Some(None) => return Err(EntryError::Because("too many hard-linked files at once".to_owned())),
         };
         let owner = self.sending.chown.map_or(status.owner, |to| to.0);
         let entry = Entry { name: name.clone(), mode: status.mode, owner, mtime: status.mtime, xattrs, link, content };
         Ok((entry, leads))
-    }
-
-    fn xattrs(&self, dir: &Dir, name: &Name, kind: EntryKind) -> Result<Xattrs, EntryError> {
-        let policy = &self.sending.xattrs;
-        if !policy.enabled() {
-            return Ok(Xattrs::default());
-        }
-        dir.xattrs_of(name, kind, &|name| policy.wants(name)).map_err(|error| match error {
-            XattrError::Fs(error) => error.into(),
-            XattrError::TooLarge => EntryError::Because(format!(
-                "its extended attributes are larger than {} bytes together",
-                limits::XATTRS_LEN_MAX
-            )),
-        })
     }
 }
 
@@ -317,4 +324,3 @@ impl From<volume::Error> for EntryError {
         if error.is_vanished() { Self::Vanished } else { Self::Because(error.to_string()) }
     }
 }
-

@@ -15,6 +15,7 @@ use crate::session::error::SessionError;
 use crate::session::fate::Fate;
 use crate::tunnel::{self, Inbox, Outbox};
 use crate::types::{Outcome, limits};
+use crate::volume::keeps_selinux;
 use crate::wire::{Hello, LaneHello, Message, Report, Welcome};
 
 use super::book::Book;
@@ -52,7 +53,11 @@ pub async fn run(job: &SendVolume) -> Result<Report, SessionError> {
         one_file_system: job.one_file_system,
         excludes: Excludes::new(&job.options.excludes)
             .map_err(|e| SessionError::Bound(format!("cannot use an exclude pattern: {e}")))?,
-        xattrs: XattrPolicy::of(&job.options, crate::volume::selinux_confines_us()),
+        xattrs: XattrPolicy {
+            enabled: job.options.xattrs,
+            selinux: keeps_selinux(job.options.selinux),
+            no_setuid: false,
+        },
         leaf_key: welcome.leaf_key,
         session_key: session_key(&nonce, &welcome.nonce, welcome.epoch),
         control: control.clone(),
@@ -64,7 +69,7 @@ pub async fn run(job: &SendVolume) -> Result<Report, SessionError> {
     });
     let result = converse(job, &sending, inbox, lanes, welcome.empty).await;
     match &result {
-        Ok(_) => control.finish().await,
+        Ok(_) => drop(control.finish().await),
         Err(error) => say_goodbye(control, error).await,
     }
     result
@@ -95,14 +100,14 @@ async fn introduce(job: &SendVolume, nonce: [u8; 16]) -> Result<(Outbox, Inbox),
         options: job.options.clone(),
     };
     // A connection that is gone already says so when it is read.
-    let _ = control.post(Message::Hello(Box::new(hello)).encode());
+    let _ = control.post(Message::Hello(hello).encode());
     Ok((control, inbox))
 }
 
 async fn receive_welcome(inbox: &mut Inbox) -> Result<Welcome, SessionError> {
     let frame = tokio::time::timeout(WELCOME_DEADLINE, inbox.recv())
         .await
-        .map_err(|_| SessionError::Link(tunnel::LinkError::Silent))??;
+        .map_err(|_| SessionError::Link(tunnel::LinkError::Silent { seconds: WELCOME_DEADLINE.as_secs() }))??;
     match Message::decode(&frame)? {
         Message::Welcome(welcome) => Ok(welcome),
         Message::Refuse(refuse) => Err(SessionError::Refused { reason: refuse.reason, text: refuse.text }),
@@ -150,9 +155,9 @@ async fn open_lane(
     tunnel::greet(&mut stream).await?;
     let (outbox, mut inbox) = tunnel::open(stream, meter, pace);
     let _ = outbox.post(Message::LaneHello(hello).encode());
-    let frame = tokio::time::timeout(limits::HANDSHAKE_DEADLINE, inbox.recv())
-        .await
-        .map_err(|_| SessionError::Link(tunnel::LinkError::Silent))??;
+    let frame = tokio::time::timeout(limits::HANDSHAKE_DEADLINE, inbox.recv()).await.map_err(|_| {
+        SessionError::Link(tunnel::LinkError::Silent { seconds: limits::HANDSHAKE_DEADLINE.as_secs() })
+    })??;
     match Message::decode(&frame)? {
         Message::LaneWelcome => Ok(Lane { outbox, inbox }),
         Message::Refuse(refuse) => Err(SessionError::Refused { reason: refuse.reason, text: refuse.text }),
@@ -203,7 +208,11 @@ async fn converse(
     // Nothing more is sent on the lanes; a receiver that has reported does not read them any more.
     fate.conclude();
     for outbox in outboxes {
-        if report.is_some() { outbox.finish().await } else { outbox.kill() }
+        if report.is_some() {
+            drop(outbox.finish().await);
+        } else {
+            outbox.kill();
+        }
     }
     crew.all_gone().await;
     tasks.shutdown().await;
@@ -229,12 +238,7 @@ async fn answers(mut inbox: Inbox, sending: Arc<Sending>, feed: Arc<Feed>, repli
     }
 }
 
-fn answer(
-    message: Message,
-    sending: &Sending,
-    feed: &Feed,
-    replies: &mpsc::Sender<Reply>,
-) -> Result<(), SessionError> {
+fn answer(message: Message, sending: &Sending, feed: &Feed, replies: &mpsc::Sender<Reply>) -> Result<(), SessionError> {
     match message {
         Message::Need(need) => feed.need(sending, &need)?,
         Message::Leaves(leaves) => feed.leaves(sending, leaves)?,
