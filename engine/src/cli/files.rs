@@ -19,7 +19,7 @@ pub const INPUT_LEN_MAX: u64 = 1_048_576;
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// It cannot be opened, made or read.
-    #[error("cannot {verb} {path}: {source}; {remedy}")]
+    #[error("cannot {verb} {path} ({remedy})")]
     Io {
         /// What was tried.
         verb: &'static str,

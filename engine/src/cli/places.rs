@@ -29,7 +29,7 @@ pub enum PlaceError {
         kind: &'static str,
     },
     /// It cannot be looked at.
-    #[error("cannot look at {path}: {source}; check its permissions")]
+    #[error("cannot look at {path} (check its permissions)")]
     Unreadable {
         /// The place, escaped.
         path: String,

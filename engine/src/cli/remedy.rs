@@ -14,11 +14,9 @@ pub fn of(ending: &Ending) -> Option<String> {
             if kinds.is_empty() {
                 return Some("run it again: something changed while it was copied".into());
             }
-            format!(
-                "everything else is in place; if losing this is fine, add --accept-loss {}; else see what keeps it in the \
-                 table of losses in the README",
-                kinds.join(",")
-            )
+            let ways: Vec<&str> = totals.loss.iter().map(|(kind, _)| keep(kind)).collect();
+            let (kinds, ways) = (kinds.join(","), ways.join("; "));
+            format!("everything else is in place; if losing this is fine, add --accept-loss {kinds}; to keep it, {ways}")
         }
         Outcome::Problems => "see to the problems listed, then run it again: what is in place stays in place".into(),
         Outcome::Differences => "run the copy again with --checksum, and make sure nothing writes to either side".into(),

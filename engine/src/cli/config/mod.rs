@@ -20,6 +20,7 @@ pub use transfer::{SyncConfig, TransferConfig, VerifyConfig};
 use super::files::FileError;
 use super::places::PlaceError;
 use super::values::{self, ValueError};
+use crate::tunnel::{AddressError, TicketError};
 use crate::types::{VolumeName, limits};
 
 /// Volumes by name, in the order typed.
@@ -35,7 +36,7 @@ pub enum ConfigError {
     #[error(transparent)]
     Place(#[from] PlaceError),
     /// A `--volume` or `--offer`.
-    #[error("{option} {text:?}: {source}")]
+    #[error("{option} {text:?} is not usable")]
     Volume {
         /// The option.
         option: &'static str,
@@ -54,25 +55,20 @@ pub enum ConfigError {
     #[error("--listen {0:?} is no ADDR:PORT; write for example 0.0.0.0:8443, 127.0.0.1:8443 or [::]:8443")]
     Listen(String),
     /// An address that did not parse.
-    #[error("{option} {text:?}: {source}")]
+    #[error("{option} is not usable")]
     Address {
         /// The option.
         option: &'static str,
-        /// What was typed.
-        text: String,
         /// What is wrong with it.
-        source: anyhow::Error,
+        source: AddressError,
     },
-    /// `--proxy`, without the text: it may hold a password.
-    #[error("--proxy is not usable: {0}")]
-    Proxy(anyhow::Error),
     /// The ticket, without its text: it is a secret.
-    #[error("the ticket from {origin} is not usable: {source}; paste the line of `ferry receive --offer` whole")]
+    #[error("the ticket from {origin} is not usable (paste the line that `ferry receive --offer` printed, whole)")]
     Ticket {
         /// Where it came from.
         origin: &'static str,
         /// What is wrong with it.
-        source: anyhow::Error,
+        source: TicketError,
     },
     /// Two options that exclude each other, or one that needs another.
     #[error(transparent)]

@@ -79,13 +79,8 @@ impl ReceiveConfig {
 }
 
 fn ticket(args: &ReceiveArgs) -> Result<Admission, ConfigError> {
-    let parse = |text: &String| {
-        HostPort::parse(text).map_err(|source| ConfigError::Address {
-            option: "--advertise",
-            text: text.clone(),
-            source: source.into(),
-        })
-    };
+    let parse =
+        |text: &String| HostPort::parse(text).map_err(|source| ConfigError::Address { option: "--advertise", source });
     let advertise = args.advertise.iter().map(parse).collect::<Result<_, _>>()?;
     let life = args.expires.unwrap_or(TICKET_LIFE);
     refuse(life.is_zero(), Conflict::ExpiresAtOnce)?;

@@ -55,7 +55,7 @@ impl SendConfig {
     /// [`ConfigError`], each with what to change.
     pub fn new(args: &SendArgs, environment: Option<String>) -> Result<Self, ConfigError> {
         let proxy = args.proxy.as_deref().map(ProxyUrl::parse).transpose();
-        let proxy = proxy.map_err(|error| ConfigError::Proxy(error.into()))?;
+        let proxy = proxy.map_err(|source| ConfigError::Address { option: "--proxy", source })?;
         let transfer = TransferConfig::new(&args.transfer)?;
         let mut warnings = Vec::new();
         let (access, volumes) = match typed_ticket(args, environment, &mut warnings)? {
@@ -104,8 +104,8 @@ fn with_ticket(
     refuse(args.server_name.is_some(), Conflict::TicketWithServerName)?;
     refuse(!args.volumes.is_empty(), Conflict::TicketWithVolume)?;
     let source = args.source.clone().ok_or(Conflict::TicketWithoutSource)?;
-    let unusable = |source: anyhow::Error| ConfigError::Ticket { origin: typed.origin, source };
-    let ticket = Ticket::parse(ticket_word(&typed.text)).map_err(|error| unusable(error.into()))?;
+    let ticket = Ticket::parse(ticket_word(&typed.text))
+        .map_err(|source| ConfigError::Ticket { origin: typed.origin, source })?;
     let target = Target { proxy, ..ticket.target() };
     let volume = ticket.volume().clone();
     Ok((SenderAccess::Ticket { ticket, target }, vec![(volume, source)]))
@@ -115,11 +115,7 @@ fn with_certificates(args: &SendArgs, proxy: Option<ProxyUrl>) -> Result<(Sender
     let to = args.to.as_ref().ok_or(Conflict::NoReceiver)?;
     refuse(args.source.is_some(), Conflict::SourceWithTo)?;
     let identity = args.identity.clone().ok_or(Conflict::NoIdentityToSend)?;
-    let address = HostPort::parse(to).map_err(|source| ConfigError::Address {
-        option: "--to",
-        text: to.clone(),
-        source: source.into(),
-    })?;
+    let address = HostPort::parse(to).map_err(|source| ConfigError::Address { option: "--to", source })?;
     let target = Target { addresses: vec![address], server_name: args.server_name.clone(), proxy };
     Ok((SenderAccess::Certificates { identity, target }, volumes(&args.volumes)?))
 }
