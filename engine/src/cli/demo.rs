@@ -5,7 +5,6 @@
 //! ```
 //! Works in a directory of its own only; ends with 0 when both trees are equal and the last copy had nothing to do.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,13 +15,15 @@ use super::args::DemoArgs;
 use super::console::Console;
 use super::files::shown;
 use super::job::{self, Failure};
-use super::{demo_data, receive, units};
+use super::{demo_data, units};
 use crate::session::{self, Progress, ReceiveRun, RunReport, SendRun, Stop, VerifyReport, VerifyRun, VolumeReport};
-use crate::tunnel::{self, Connector, HostPort, Identity, Role, Target};
+use crate::tunnel::{self, Acceptor, Connector, HostPort, Identity, Role, Target};
 use crate::types::{Bounds, Options, Outcome, OwnerPolicy, VolumeName};
 
 /// The name in the demo's certificate.
 const HOST: &str = "localhost";
+/// A free port that only this machine reaches.
+const LISTEN: &str = "127.0.0.1:0";
 /// Nothing on loopback takes longer to come up.
 const RETRY_FOR: Duration = Duration::from_secs(20);
 
@@ -153,8 +154,7 @@ async fn show(stage: &Stage, console: &Console, stop: Stop) -> Result<Outcome, F
 async fn copy(stage: &Stage, console: &Console, stop: &Stop) -> Result<RunReport, Failure> {
     let identity = |role, name: &str| Identity::load(&stage.keys().join(name), role).map_err(Failure::failed);
     let volume = VolumeName::new("demo").map_err(Failure::failed)?;
-    let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let acceptor = receive::bind(listen, identity(Role::Receiver, "receiver")?).await?;
+    let acceptor = Acceptor::bind(LISTEN, identity(Role::Receiver, "receiver")?).map_err(Failure::failed)?;
     let address = acceptor.local_addr().context("cannot tell the port").map_err(Failure::failed)?;
     let target = Target {
         addresses: vec![HostPort::parse(&address.to_string()).map_err(Failure::failed)?],

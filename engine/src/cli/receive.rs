@@ -1,6 +1,5 @@
 //! `ferry receive`: waits for senders, with certificates or one ticket.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -30,22 +29,11 @@ fn receive(job: &Job<'_>, config: ReceiveConfig) -> Result<RunReport, Failure> {
     };
     let identity = identity.map_err(Failure::usage)?;
     job.drive(|progress, stop| async move {
-        let acceptor = bind(listen, identity).await?;
+        let acceptor = Acceptor::bind(&listen.to_string(), identity).map_err(Failure::usage)?;
         announce(job.console, &acceptor, ticket.as_ref())?;
         let run = ReceiveRun { run: job.run.clone(), acceptor, volumes, bounds, once, idle_exit, ticket };
         Ok(session::receive(run, progress, stop).await)
     })
-}
-
-/// Binds, in words that name the address.
-///
-/// # Errors
-/// The address is taken, not ours, or not permitted.
-pub async fn bind(listen: SocketAddr, identity: Identity) -> Result<Acceptor, Failure> {
-    Acceptor::bind(listen, identity)
-        .await
-        .with_context(|| format!("cannot listen on {listen}; choose another --listen ADDR:PORT"))
-        .map_err(Failure::usage)
 }
 
 /// Says where we listen once we do, and prints the ticket only then: whoever pastes it is answered.
