@@ -169,7 +169,7 @@ async fn copy(stage: &Stage, console: &Console, stop: &Stop) -> Result<RunReport
         bounds: Bounds::default(),
         once: true,
         idle_exit: Some(RETRY_FOR),
-        ticket: None,
+        ticket_expires: None,
     };
     let sender = SendRun {
         run: job::run_id()?,

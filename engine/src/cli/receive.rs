@@ -31,7 +31,8 @@ fn receive(job: &Job<'_>, config: ReceiveConfig) -> Result<RunReport, Failure> {
     job.drive(|progress, stop| async move {
         let acceptor = Acceptor::bind(&listen.to_string(), identity).map_err(Failure::usage)?;
         announce(job.console, &acceptor, ticket.as_ref())?;
-        let run = ReceiveRun { run: job.run.clone(), acceptor, volumes, bounds, once, idle_exit, ticket };
+        let ticket_expires = ticket.as_ref().map(Ticket::expires);
+        let run = ReceiveRun { run: job.run.clone(), acceptor, volumes, bounds, once, idle_exit, ticket_expires };
         Ok(session::receive(run, progress, stop).await)
     })
 }
