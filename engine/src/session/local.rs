@@ -1,6 +1,7 @@
 //! `ferry sync`: both ends in one process, over memory instead of a network. The same code on both sides; only the
 //! connection differs.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -35,7 +36,7 @@ pub struct SyncRun {
     /// Threads that read and write contents.
     pub lanes: u8,
     /// Bytes a second between the two halves.
-    pub bwlimit: Option<Arc<Pace>>,
+    pub bwlimit: Option<NonZeroU64>,
     /// Takes the changes of a dry run.
     pub on_item: Option<ItemSink>,
 }
@@ -70,7 +71,7 @@ pub async fn sync(run: SyncRun, progress: Arc<Progress>, stop: Stop) -> RunRepor
         retry_for: Duration::ZERO,
         dial: Dial::Memory(door),
         meter: Arc::new(Meter::default()),
-        pace: run.bwlimit,
+        pace: run.bwlimit.map(|rate| Arc::new(Pace::new(rate))),
         connections: Arc::new(AtomicU64::new(0)),
         reconnects: Arc::new(AtomicU64::new(0)),
         tally,

@@ -28,4 +28,5 @@ pub use receiver::{ReceiveRun, receive};
 pub use report::{ItemSink, RunReport, Tally, VolumeReport};
 pub use sender::{SendRun, send};
 pub use stop::{Signal, Stop};
+pub use crate::wire::{Item, ItemChange};
 pub use verify::{Difference, VerifyReport, VerifyRun, verify};

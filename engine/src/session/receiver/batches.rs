@@ -38,6 +38,8 @@ pub enum How {
     Rebuild(Status),
     /// Only compared.
     Compare(Status),
+    /// It comes unasked and cannot be placed: let go.
+    Discard,
 }
 
 /// An entry that is awaited.
@@ -206,6 +208,6 @@ impl Batches {
 pub fn basis_of(how: &How) -> Option<(Identity, u64)> {
     match how {
         How::InPlace(status) | How::Rebuild(status) | How::Compare(status) => Some((status.identity, status.size)),
-        How::Create | How::Replace => None,
+        How::Create | How::Replace | How::Discard => None,
     }
 }

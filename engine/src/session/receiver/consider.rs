@@ -11,7 +11,7 @@ use crate::plan::{AttributeDiff, Policy, Verdict, must_break};
 use crate::session::fate::Ended;
 use crate::types::{BatchId, Content, Entry, EntryIndex, EntryKind, LinkGroup, LossKind, Stage, limits};
 use crate::volume::{Identity, Status};
-use crate::wire::{Have, ItemChange, Message, Need, NeedItem};
+use crate::wire::{Have, Message, Need, NeedItem};
 
 use super::basis::Job;
 use super::batches::{How, OpenBatch, Place, Plan, Slot};
@@ -89,7 +89,7 @@ impl<'a> InBatch<'a> {
         let Some(batch) = self.batch else { return Ok(()) };
         *crate::session::fate::lock(&batch.slots) = self.slots;
         self.receiving.batches.register(self.id, Some(Arc::clone(&batch)));
-        if !self.need.is_empty() {
+        if !self.need.is_empty() && !self.receiving.unasked.load(Relaxed) {
             self.receiving.post(&Message::Need(Need { batch: self.id, items: self.need }));
         }
         for job in self.jobs {
@@ -121,7 +121,12 @@ impl<'a> InBatch<'a> {
                 return self.follow(batch, entry, group, existing.map(|e| e.status));
             }
         }
-        let verdict = receiving.verdict(&entry, existing.as_ref(), receiving.policy());
+        let mut verdict = receiving.verdict(&entry, existing.as_ref(), receiving.policy());
+        let unasked = receiving.unasked.load(Relaxed) && entry.kind() == EntryKind::File;
+        if unasked && matches!(verdict, Verdict::Content | Verdict::Keep { .. }) {
+            // Its content comes in any case, and is the newer one.
+            verdict = Verdict::Replace;
+        }
         let place = &batch.place;
         match (verdict, existing) {
             (Verdict::Create | Verdict::MakeWay, _) | (_, None) => self.make(batch, entry, How::Create),
@@ -172,6 +177,9 @@ impl<'a> InBatch<'a> {
         }
         self.receiving.in_the_way(&batch.place, &entry);
         self.receiving.file_failed(entry.link, Failure::Problem)?;
+        if self.receiving.unasked.load(Relaxed) && entry.kind() == EntryKind::File {
+            return Ok(Slot::Awaited(Box::new(Plan { entry, how: How::Discard })));
+        }
         Ok(Slot::Settled)
     }
 

@@ -50,6 +50,10 @@ pub struct Receiving {
     pub progress: Arc<Progress>,
     /// Whether the root directory's own attributes are those of the source.
     pub copies_root: bool,
+    /// The volume was empty when the session began: the first pass brings contents unasked.
+    pub empty: bool,
+    /// This pass does.
+    pub unasked: AtomicBool,
     pub verifying: AtomicBool,
     /// Something was in the way; it is gone after the deletes, and another pass puts the entry there.
     pub blocked: AtomicBool,

@@ -66,7 +66,7 @@ impl Receiving {
             How::Compare(status) => self.file_ready(&batch.place, &entry, status.identity),
             How::InPlace(status) => self.keep_with_attributes(&batch.place, &entry, &status),
             How::Rebuild(status) => self.keep_or_break(&batch.place, &entry, &status),
-            How::Create | How::Replace => Err(self.broke("it calls a file the same that is not there")),
+            How::Create | How::Replace | How::Discard => Err(self.broke("it calls a file the same that is not there")),
         }
     }
 

@@ -19,7 +19,7 @@ use crate::types::{Content, DirId, Entry, Name, Outcome, Stage};
 use crate::wire::{Batch, ListEnd, Message, Pass, PassEnd, PassKind, Report, RootEntry};
 
 use super::batches::Place;
-use super::consider::{Existing, InBatch};
+use super::consider::InBatch;
 use super::context::{Mode, Receiving};
 use super::extras::{Extras, Sweep};
 use super::ledger::Close;
@@ -93,6 +93,8 @@ impl Generator {
         self.extras = Extras::default();
         receiving.links.clear();
         receiving.blocked.store(false, Relaxed);
+        let first = pass.number == 0 && pass.kind == PassKind::Transfer;
+        receiving.unasked.store(first && receiving.empty && !receiving.options.dry_run, Relaxed);
         receiving.progress.new_pass();
         match pass.kind {
             PassKind::Transfer => {

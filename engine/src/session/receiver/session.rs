@@ -114,6 +114,8 @@ pub async fn run(
         tally: Arc::clone(&slot.tally),
         progress: Arc::clone(&registry.progress),
         copies_root: ready.copies_root,
+        empty: ready.empty,
+        unasked: AtomicBool::new(false),
         verifying: AtomicBool::new(false),
         blocked: AtomicBool::new(false),
         temporaries: AtomicU64::new(0),

@@ -153,6 +153,7 @@ impl Writer {
                 receiving.say_content_differs(batch, &plan.entry);
                 Ok(())
             }
+            PackItem::Whole(_) if matches!(plan.how, How::Discard) => Ok(()),
             PackItem::Whole(_) => receiving.write_packed(batch, plan, content),
             PackItem::Same => receiving.content_is_same(batch, plan),
             // What cannot be compared was told by the sender; nothing waits for it.
@@ -171,7 +172,7 @@ impl Writer {
         let mut fatal = None;
         let arriving = batch.arriving(index, |plan| {
             let opened = match plan.how {
-                How::Compare(_) => Ok(None),
+                How::Compare(_) | How::Discard => Ok(None),
                 _ => self.open(batch, &plan).map(Some),
             };
             match opened {
@@ -204,7 +205,7 @@ impl Writer {
                 }
             }
             How::Rebuild(status) => self.rebuild(place, name, status.identity),
-            How::Replace | How::Compare(_) => FileWriter::temporary(&place.dir, &self.receiving.temporary(), None),
+            How::Replace | How::Compare(_) | How::Discard => FileWriter::temporary(&place.dir, &self.receiving.temporary(), None),
         }
     }
 

@@ -1,0 +1,264 @@
+//! The places volumes lie at: looked at before anything is opened, so that a mistake is a sentence and not half a copy.
+//!
+//! Looks, and never changes anything. What is found here may be different a moment later; the `volume` room checks what
+//! it opens again.
+
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use super::files::shown;
+
+/// Why a place cannot be a volume.
+#[derive(Debug, thiserror::Error)]
+pub enum PlaceError {
+    /// Nothing is there.
+    #[error("the source {0} does not exist; check the path, and that the volume is mounted")]
+    NoSource(String),
+    /// Neither it nor its parent is there.
+    #[error(
+        "the destination {0} does not exist and neither does the directory above it; make that first, or mount the volume"
+    )]
+    NoParent(String),
+    /// It is no directory.
+    #[error("{path} is a {kind}; a volume is a directory (single files and block devices cannot be moved yet)")]
+    NoDirectory {
+        /// The place, escaped.
+        path: String,
+        /// What it is.
+        kind: &'static str,
+    },
+    /// It cannot be looked at.
+    #[error("cannot look at {path} (check its permissions)")]
+    Unreadable {
+        /// The place, escaped.
+        path: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Both are one directory.
+    #[error("{0} and {1} are the same directory; nothing can be copied onto itself")]
+    Same(String, String),
+    /// One holds the other.
+    #[error(
+        "{inner} lies inside {outer}; a copy into its own source would never end, and --delete would remove the source"
+    )]
+    Inside {
+        /// The inner one, escaped.
+        inner: String,
+        /// The outer one, escaped.
+        outer: String,
+    },
+    /// Two volumes of one receiver meet.
+    #[error("the volumes {first} and {second} lie in one another; each needs a directory of its own")]
+    Nested {
+        /// One volume and its place.
+        first: String,
+        /// The other.
+        second: String,
+    },
+}
+
+/// A directory by what the kernel calls it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    device: u64,
+    inode: u64,
+}
+
+/// How two places lie to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Relation {
+    Apart,
+    Same,
+    FirstInside,
+    SecondInside,
+}
+
+/// Checks that a source is an existing directory.
+///
+/// # Errors
+/// [`PlaceError::NoSource`], [`PlaceError::NoDirectory`], [`PlaceError::Unreadable`].
+pub fn source(path: &Path) -> Result<(), PlaceError> {
+    match std::fs::metadata(path) {
+        Ok(found) => directory(path, &found),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(PlaceError::NoSource(shown(path))),
+        Err(source) => Err(PlaceError::Unreadable { path: shown(path), source }),
+    }
+}
+
+/// Checks that a destination is a directory, or missing below an existing one.
+///
+/// # Errors
+/// [`PlaceError::NoParent`], [`PlaceError::NoDirectory`], [`PlaceError::Unreadable`].
+pub fn destination(path: &Path) -> Result<(), PlaceError> {
+    match std::fs::metadata(path) {
+        Ok(found) => return directory(path, &found),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(source) => return Err(PlaceError::Unreadable { path: shown(path), source }),
+    }
+    let parent = parent_of(path);
+    match std::fs::metadata(&parent) {
+        Ok(found) => directory(&parent, &found),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(PlaceError::NoParent(shown(path))),
+        Err(source) => Err(PlaceError::Unreadable { path: shown(&parent), source }),
+    }
+}
+
+/// Checks that neither of two places is or holds the other, by device and inode of all directories above them, so that
+/// symbolic links and bind mounts are seen through. The second may be missing.
+///
+/// # Errors
+/// [`PlaceError::Same`], [`PlaceError::Inside`], [`PlaceError::Unreadable`].
+pub fn apart(first: &Path, second: &Path) -> Result<(), PlaceError> {
+    match relation(first, second)? {
+        Relation::Apart => Ok(()),
+        Relation::Same => Err(PlaceError::Same(shown(first), shown(second))),
+        Relation::FirstInside => Err(PlaceError::Inside { inner: shown(first), outer: shown(second) }),
+        Relation::SecondInside => Err(PlaceError::Inside { inner: shown(second), outer: shown(first) }),
+    }
+}
+
+/// Checks that the volumes of one receiver share no directory.
+///
+/// # Errors
+/// [`PlaceError::Nested`], [`PlaceError::Unreadable`].
+pub fn all_apart<'a>(volumes: impl Iterator<Item = (&'a str, &'a Path)> + Clone) -> Result<(), PlaceError> {
+    for (n, (name, path)) in volumes.clone().enumerate() {
+        for (other_name, other) in volumes.clone().skip(n + 1) {
+            if relation(path, other)? != Relation::Apart {
+                let first = format!("{name}={}", shown(path));
+                return Err(PlaceError::Nested { first, second: format!("{other_name}={}", shown(other)) });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn relation(first: &Path, second: &Path) -> Result<Relation, PlaceError> {
+    // Two places that are both missing are compared by the names they would get.
+    let (a, b) = (chain(first)?, chain(second)?);
+    if a.resolved == b.resolved {
+        return Ok(Relation::Same);
+    }
+    let inside = |inner: &Chain, outer: &Chain| match outer.own {
+        Some(own) => inner.above.contains(&own),
+        None => inner.resolved.starts_with(&outer.resolved),
+    };
+    Ok(match () {
+        () if a.own.is_some() && a.own == b.own => Relation::Same,
+        () if inside(&a, &b) => Relation::FirstInside,
+        () if inside(&b, &a) => Relation::SecondInside,
+        () => Relation::Apart,
+    })
+}
+
+/// A place, and all directories above it.
+struct Chain {
+    resolved: PathBuf,
+    own: Option<Place>,
+    above: Vec<Place>,
+}
+
+fn chain(path: &Path) -> Result<Chain, PlaceError> {
+    let unreadable = |source| PlaceError::Unreadable { path: shown(path), source };
+    let resolved = match path.canonicalize() {
+        Ok(resolved) => resolved,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let parent = parent_of(path).canonicalize().map_err(unreadable)?;
+            parent.join(path.file_name().unwrap_or_default())
+        }
+        Err(source) => return Err(unreadable(source)),
+    };
+    let own = place(&resolved).map_err(unreadable)?;
+    let mut above = Vec::new();
+    for directory in resolved.ancestors().skip(1) {
+        above.extend(place(directory).map_err(unreadable)?);
+    }
+    Ok(Chain { resolved, own, above })
+}
+
+fn place(path: &Path) -> io::Result<Option<Place>> {
+    match std::fs::metadata(path) {
+        Ok(found) => Ok(Some(Place { device: found.dev(), inode: found.ino() })),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn parent_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        Some(_) | None => PathBuf::from("."),
+    }
+}
+
+fn directory(path: &Path, found: &std::fs::Metadata) -> Result<(), PlaceError> {
+    let kind = found.file_type();
+    let word = match () {
+        () if kind.is_dir() => return Ok(()),
+        () if kind.is_file() => "regular file",
+        () if kind.is_block_device() => "block device",
+        () if kind.is_char_device() => "character device",
+        () if kind.is_fifo() => "pipe",
+        () => "socket",
+    };
+    Err(PlaceError::NoDirectory { path: shown(path), kind: word })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `a/inner`, `b`, and `link` to `a`.
+    fn scratch(name: &str) -> PathBuf {
+        let dir = std::env::temp_dir().join(format!("ferry-places-{}-{name}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&dir);
+        std::fs::create_dir_all(dir.join("a/inner")).unwrap();
+        std::fs::create_dir(dir.join("b")).unwrap();
+        std::os::unix::fs::symlink("a", dir.join("link")).unwrap();
+        std::fs::write(dir.join("file"), "x").unwrap();
+        dir
+    }
+
+    #[test]
+    fn only_directories_are_volumes() {
+        let dir = scratch("kinds");
+        assert!(source(&dir.join("link")).is_ok());
+        assert!(matches!(source(&dir.join("none")), Err(PlaceError::NoSource(_))));
+        assert!(matches!(source(&dir.join("file")), Err(PlaceError::NoDirectory { kind: "regular file", .. })));
+        assert!(matches!(destination(Path::new("/dev/null")), Err(PlaceError::NoDirectory { .. })));
+        assert!(destination(&dir.join("new")).is_ok());
+        assert!(matches!(destination(&dir.join("none/new")), Err(PlaceError::NoParent(_))));
+        assert!(destination(&dir.join("file/new")).is_err());
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_place_in_another_is_seen_through_links_and_when_it_is_missing() {
+        let dir = scratch("inside");
+        assert!(apart(&dir.join("a"), &dir.join("b")).is_ok());
+        assert!(apart(&dir.join("a"), &dir.join("a-new")).is_ok());
+        assert!(matches!(apart(&dir.join("a"), &dir.join("link")), Err(PlaceError::Same(..))));
+        assert!(matches!(apart(&dir.join("a"), &dir.join("b/../a/.")), Err(PlaceError::Same(..))));
+        for inner in ["link/inner", "a/new", "a/inner/new"] {
+            let error = apart(&dir.join("a"), &dir.join(inner)).unwrap_err();
+            assert!(matches!(error, PlaceError::Inside { .. }), "{inner}: {error}");
+        }
+        assert!(matches!(apart(&dir.join("link/inner"), &dir.join("a")), Err(PlaceError::Inside { .. })));
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn volumes_of_one_receiver_keep_out_of_each_other() {
+        let dir = scratch("nested");
+        let (a, b, inner) = (dir.join("a"), dir.join("b"), dir.join("a/inner"));
+        assert!(all_apart([("one", a.as_path()), ("two", b.as_path())].into_iter()).is_ok());
+        let error = all_apart([("one", a.as_path()), ("two", b.as_path()), ("three", inner.as_path())].into_iter());
+        let sentence = error.unwrap_err().to_string();
+        assert!(sentence.contains("one=") && sentence.contains("three="), "{sentence}");
+        let (new, below) = (dir.join("new"), dir.join("new"));
+        assert!(all_apart([("one", new.as_path()), ("two", below.as_path())].into_iter()).is_err());
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+}

@@ -1,0 +1,29 @@
+//! `ferry sync SRC DST`: both ends in one process, no network.
+
+use std::sync::Arc;
+
+use super::args::SyncArgs;
+use super::config::SyncConfig;
+use super::console::Console;
+use super::{items, job};
+use crate::session::{self, SyncRun};
+use crate::types::Exit;
+
+/// Copies.
+pub fn run(args: &SyncArgs, console: &Arc<Console>) -> Exit {
+    job::reported(console, &args.output, args.transfer.dry_run, |job| {
+        let SyncConfig { source, destination, transfer } = SyncConfig::new(args)?;
+        let run = SyncRun {
+            run: job.run.clone(),
+            source,
+            destination,
+            on_item: transfer.options.dry_run.then(|| items::printer(console, job.mode)),
+            options: transfer.options,
+            chown: transfer.chown,
+            one_file_system: transfer.one_file_system,
+            lanes: transfer.lanes,
+            bwlimit: transfer.bwlimit.and_then(std::num::NonZeroU64::new),
+        };
+        job.drive(|progress, stop| async move { Ok(session::sync(run, progress, stop).await) })
+    })
+}
