@@ -3,7 +3,7 @@
 use crate::tunnel::{ConnectError, GreetError, LinkError};
 use crate::types::Outcome;
 use crate::volume;
-use crate::wire::{PreambleError, RefuseReason, WireError};
+use crate::wire::{RefuseReason, WireError};
 
 use super::stop::Signal;
 
@@ -93,9 +93,7 @@ impl SessionError {
     pub fn outcome(&self) -> Outcome {
         match self {
             Self::Connect(e) => e.outcome(),
-            Self::Greet(GreetError::Refused(e)) => e.outcome(),
-            Self::Greet(GreetError::Preamble(PreambleError::Versions { .. })) => Outcome::Refused,
-            Self::Greet(GreetError::Preamble(_) | GreetError::Slow(_) | GreetError::Io(_)) => Outcome::Network,
+            Self::Greet(e) => e.outcome(),
             Self::Link(_) => Outcome::Network,
             Self::Refused { .. } | Self::TakenOver => Outcome::Refused,
             Self::Aborted { outcome, .. } => *outcome,

@@ -259,6 +259,7 @@ fn listen(address: SocketAddr) -> io::Result<StdListener> {
 }
 
 /// What an error of accept(2) means for the next one.
+#[derive(Debug, PartialEq, Eq)]
 enum Fate {
     Next,
     Pause,
@@ -276,5 +277,19 @@ fn fate_of(error: &io::Error) -> Fate {
         // accept(2) hands on what already happened to the new connection: ECONNABORTED, EPROTO, EHOSTUNREACH and more.
         Some(_) => Fate::Next,
         None => Fate::End,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_outlives_what_befell_one_connection() {
+        // ECONNABORTED, EPROTO, EPERM (a firewall); EMFILE, ENFILE; EBADF.
+        let fate = |number| fate_of(&io::Error::from_raw_os_error(number));
+        assert_eq!([103, 71, 1].map(fate), [Fate::Next, Fate::Next, Fate::Next]);
+        assert_eq!([24, 23].map(fate), [Fate::Pause, Fate::Pause]);
+        assert_eq!(fate(9), Fate::End);
     }
 }

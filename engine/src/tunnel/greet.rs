@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use super::failure::{ConnectError, classify};
 use super::stream::Stream;
 use super::timing::Timing;
+use crate::types::Outcome;
 use crate::wire::{PREAMBLE_LEN, PreambleError, agree, preamble};
 
 /// Why two sides did not get as far as speaking.
@@ -37,6 +38,16 @@ impl GreetError {
         match self {
             Self::Refused(_) | Self::Preamble(_) => false,
             Self::Slow(_) | Self::Io(_) => true,
+        }
+    }
+
+    /// What a run that ends with it ends as.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::Refused(refused) => refused.outcome(),
+            Self::Preamble(_) => Outcome::Refused,
+            Self::Slow(_) | Self::Io(_) => Outcome::Network,
         }
     }
 }
@@ -72,4 +83,47 @@ pub async fn greet_within(stream: &mut Stream, timing: Timing) -> Result<u16, Gr
 async fn send(stream: &mut Stream) -> io::Result<()> {
     stream.write_all(&preamble()).await?;
     stream.flush().await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::stream::memory_pair;
+    use super::*;
+
+    fn timing() -> Timing {
+        Timing { handshake: Duration::from_millis(50), ..Timing::default() }
+    }
+
+    #[tokio::test]
+    async fn two_ferries_agree_and_what_follows_stays_in_the_stream() {
+        let (mut one, mut other) = memory_pair();
+        other.write_all(&[preamble().as_slice(), b"next"].concat()).await.unwrap();
+        assert_eq!(greet_within(&mut one, timing()).await.unwrap(), 1);
+        let mut next = [0; 4];
+        one.read_exact(&mut next).await.unwrap();
+        assert_eq!(&next, b"next");
+    }
+
+    #[tokio::test]
+    async fn another_protocol_is_refused_for_good() {
+        let (mut one, mut other) = memory_pair();
+        other.write_all(b"SSH-2.0-OpenSSH").await.unwrap();
+        let error = greet_within(&mut one, timing()).await.unwrap_err();
+        assert!(matches!(error, GreetError::Preamble(PreambleError::NotFerry)), "{error:?}");
+        assert_eq!((error.outcome(), error.may_pass()), (Outcome::Refused, false));
+    }
+
+    #[tokio::test]
+    async fn silence_and_a_hung_up_line_may_pass() {
+        let (mut one, _other) = memory_pair();
+        let slow = greet_within(&mut one, timing()).await.unwrap_err();
+        assert!(matches!(slow, GreetError::Slow(_)) && slow.may_pass(), "{slow:?}");
+        let (mut one, other) = memory_pair();
+        drop(other);
+        let closed = greet_within(&mut one, timing()).await.unwrap_err();
+        assert!(matches!(closed, GreetError::Io(_)) && closed.may_pass(), "{closed:?}");
+        assert_eq!(closed.outcome(), Outcome::Network);
+    }
 }

@@ -16,7 +16,7 @@ use super::address::{AddressError, Host};
 use super::certificate::Role;
 use super::identity::{AUTHORITY_FILE, CERTIFICATE_FILE, KEY_FILE};
 use super::issue::{Issued, Request, issue};
-use super::provider::fill_random;
+use super::provider::random_bytes;
 
 /// Days a pair of identities may be valid: ten years.
 const DAYS_MAX: u32 = 3_650;
@@ -72,8 +72,7 @@ pub fn keygen(dir: &Path, hosts: &[String], days: u32) -> Result<(), KeygenError
     refuse_existing(&receiver)?;
     refuse_existing(&sender)?;
 
-    let mut serial = [0; 8];
-    fill_random(&mut serial).map_err(|_| KeygenError::Issue("the system has no random bytes".into()))?;
+    let serial = random_bytes().ok_or_else(|| KeygenError::Issue("the system has no random bytes".into()))?;
     let serial = u64::from_ne_bytes(serial);
     let now = SystemTime::now();
     let not_after = now + Duration::from_secs(u64::from(days) * 86_400);

@@ -42,7 +42,7 @@ pub use identity::{Identity, IdentityError};
 pub use keygen::{KeygenError, keygen};
 pub use link::{Closed, Inbox, LinkError, Outbox, open, open_with};
 pub use pace::{Meter, Pace};
-pub use provider::fill_random;
+pub use provider::random_bytes;
 pub use proxy::ProxyError;
 pub use stream::{AsyncStream, Stream, memory_pair};
 pub use ticket::{Ticket, TicketError};

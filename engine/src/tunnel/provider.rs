@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use rustls::client::Resumption;
 use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{self, cipher_suite, kx_group};
-use rustls::crypto::{CryptoProvider, GetRandomFailed};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::NoServerSessionStorage;
 use rustls::server::danger::ClientCertVerifier;
@@ -32,12 +32,12 @@ pub(super) fn provider() -> Arc<CryptoProvider> {
     })
 }
 
-/// Fills `bytes` from the system's random source.
-///
-/// # Errors
-/// When the system has none to give.
-pub fn fill_random(bytes: &mut [u8]) -> Result<(), GetRandomFailed> {
-    provider().secure_random.fill(bytes)
+/// Bytes that nobody can guess, from the system's random source by way of the TLS library's generator; `None` when
+/// there are none to be had, which nothing may be built on.
+#[must_use]
+pub fn random_bytes<const N: usize>() -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    aws_lc_rs::default_provider().secure_random.fill(&mut bytes).ok().map(|()| bytes)
 }
 
 /// A client that shows `chain` and believes `verifier`.

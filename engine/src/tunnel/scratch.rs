@@ -2,15 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use super::provider::fill_random;
+use super::provider::random_bytes;
 
 pub(super) struct Scratch(PathBuf);
 
 impl Scratch {
     pub(super) fn new() -> Self {
-        let mut random = [0; 8];
-        fill_random(&mut random).unwrap();
-        let path = std::env::temp_dir().join(format!("ferry-tunnel-{:016x}", u64::from_ne_bytes(random)));
+        let random = u64::from_ne_bytes(random_bytes().unwrap());
+        let path = std::env::temp_dir().join(format!("ferry-tunnel-{random:016x}"));
         std::fs::create_dir(&path).unwrap();
         Self(path)
     }

@@ -259,18 +259,6 @@ async fn a_port_that_hangs_up_or_is_closed_may_come_back() {
 }
 
 #[tokio::test]
-async fn a_name_without_an_address_is_the_networks_fault() {
-    let target = Target {
-        addresses: vec![HostPort::parse("does-not-exist.invalid:1").unwrap()],
-        server_name: None,
-        proxy: None,
-    };
-    let error = Connector::with_timing(target, &pair().1, timing()).unwrap().connect().await.err().unwrap();
-    assert!(matches!(error, ConnectError::Network { .. }), "{error:?}");
-    assert_eq!((error.outcome(), error.may_pass()), (Outcome::Network, true));
-}
-
-#[tokio::test]
 async fn the_second_address_is_tried_and_remembered() {
     let (receiver, sender) = pair();
     let acceptor = Acceptor::with_timing("127.0.0.1:0", &receiver, timing()).unwrap();

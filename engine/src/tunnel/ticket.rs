@@ -13,7 +13,7 @@ use std::fmt;
 use data_encoding::BASE64URL_NOPAD;
 
 use super::address::{AddressError, Host, HostPort, Target};
-use super::provider::fill_random;
+use super::provider::random_bytes;
 use crate::types::VolumeName;
 
 /// What every ticket starts with.
@@ -83,8 +83,7 @@ impl Ticket {
             return Err(TicketError::Addresses(addresses.len()));
         }
         let server_name = dns_name(server_name).map_err(TicketError::ServerName)?;
-        let mut secret = [0; 16];
-        fill_random(&mut secret).map_err(|_| TicketError::Random)?;
+        let secret = random_bytes().ok_or(TicketError::Random)?;
         Self::assemble(Parts { expires, secret, volume, server_name, addresses })
     }
 

@@ -250,7 +250,5 @@ impl Patience {
 
 /// Random bytes from the system.
 pub fn random<const N: usize>() -> Result<[u8; N], SessionError> {
-    let mut bytes = [0; N];
-    tunnel::fill_random(&mut bytes).map_err(|_| SessionError::Internal("the system gives no random bytes"))?;
-    Ok(bytes)
+    tunnel::random_bytes().ok_or(SessionError::Internal("the system gives no random bytes"))
 }

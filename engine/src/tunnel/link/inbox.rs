@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::halves::{Cord, ReadSide};
 use crate::tunnel::pace::Meter;
 use crate::tunnel::timing::Timing;
-use crate::types::limits::{FRAME_LEN_MAX, HELLO_LEN_MAX};
+use crate::types::limits::{FRAME_LEN_MAX, HELLO_LEN_MAX, SILENCE_MAX};
 use crate::wire::{Frame, FrameKind, Message, WireError, frame_len};
 
 /// Bytes of the length before each frame.
@@ -46,11 +46,8 @@ pub enum LinkError {
     #[error("the connection is closed")]
     Closed,
     /// Not even a ping.
-    #[error("nothing was heard from the peer for {seconds} s")]
-    Silent {
-        /// For how long.
-        seconds: u64,
-    },
+    #[error("nothing was heard from the peer for {} s", SILENCE_MAX.as_secs())]
+    Silent,
     /// It broke, possibly in the middle of a frame.
     #[error("the connection broke")]
     Io(#[source] io::Error),
@@ -183,7 +180,7 @@ async fn hear<R: AsyncRead + Unpin>(
             yield_now().await;
             match timeout(Duration::ZERO, wanted.read_buf(into)).await {
                 Ok(read) => read,
-                Err(_) => return Err(LinkError::Silent { seconds: silence_max.as_secs() }),
+                Err(_) => return Err(LinkError::Silent),
             }
         }
     };

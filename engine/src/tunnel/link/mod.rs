@@ -118,7 +118,7 @@ impl Outbox {
             Ok(Err(_)) => Err(LinkError::Closed),
             Err(_) => {
                 self.kill();
-                Err(LinkError::Silent { seconds: self.link.timing.silence_max.as_secs() })
+                Err(LinkError::Silent)
             }
         }
     }

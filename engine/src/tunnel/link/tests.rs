@@ -10,7 +10,7 @@ use super::*;
 use crate::tunnel::stream::memory_pair;
 use crate::tunnel::tests::connected;
 use crate::types::limits::FRAME_LEN_MAX;
-use crate::wire::{Frame, Message};
+use crate::wire::Frame;
 
 /// Nothing here takes this long; it only keeps a broken test from hanging.
 const AT_MOST: Duration = Duration::from_secs(30);
@@ -39,7 +39,8 @@ fn body(n: usize, len: usize) -> Frame {
 
 #[track_caller]
 fn assert_same(found: &Frame, expected: &Frame) {
-    assert!(found == expected, "a frame of {} bytes for one of {}", found.len(), expected.len());
+    assert_eq!((found.kind(), found.len()), (expected.kind(), expected.len()));
+    assert!(found.payload() == expected.payload(), "a frame of {} bytes has other contents", found.len());
 }
 
 /// Lengths around every bound at which something changes.
@@ -141,7 +142,7 @@ async fn a_silent_peer_is_cut_and_a_slow_one_is_not() {
     let reading = async {
         assert_same(&inbox.recv().await.unwrap(), &body(3, 8));
         let since = Instant::now();
-        assert!(matches!(inbox.recv().await, Err(LinkError::Silent { .. })));
+        assert!(matches!(inbox.recv().await, Err(LinkError::Silent)));
         since.elapsed()
     };
     let (silence, ()) = timeout(AT_MOST, async { tokio::join!(reading, dribble) }).await.unwrap();
@@ -320,9 +321,4 @@ async fn a_pace_holds_for_all_connections_together_and_starves_no_ping() {
     // Half a megabyte at one a second, less the burst.
     assert!(since.elapsed() >= Duration::from_millis(440), "{:?}", since.elapsed());
     assert_eq!(meter.sent(), 2 * 250_004);
-}
-
-#[tokio::test]
-async fn a_ping_is_the_frame_the_protocol_says() {
-    assert_eq!(Message::Ping.encode(), [0, 0, 0, 1, 6]);
 }
