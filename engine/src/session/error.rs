@@ -74,7 +74,7 @@ impl SessionError {
             Self::Connect(e) => e.may_pass(),
             Self::Greet(e) => e.may_pass(),
             Self::Link(LinkError::Malformed(_)) => false,
-            Self::Link(LinkError::Closed | LinkError::Silent { .. } | LinkError::Io(_)) => true,
+            Self::Link(LinkError::Closed | LinkError::Silent | LinkError::Io(_)) => true,
             Self::Refused { reason, .. } => reason.may_pass(),
             Self::Aborted { outcome, .. } => matches!(outcome, Outcome::Network),
             Self::Protocol(_)

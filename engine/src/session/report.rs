@@ -107,11 +107,6 @@ impl Tally {
         lock(&self.problems).clone()
     }
 
-    /// Problems that the peer only counted.
-    pub(crate) fn add_uncounted(&self, count: u64) {
-        lock(&self.problems).add_uncounted(count);
-    }
-
     /// One change of a dry run.
     pub(crate) fn item(&self, item: &Item) {
         self.add(|t| &t.items, 1);

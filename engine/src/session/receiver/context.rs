@@ -54,6 +54,8 @@ pub struct Receiving {
     pub empty: bool,
     /// This pass does.
     pub unasked: AtomicBool,
+    /// The report was made: what breaks now breaks nothing.
+    pub reported: AtomicBool,
     pub verifying: AtomicBool,
     /// Something was in the way; it is gone after the deletes, and another pass puts the entry there.
     pub blocked: AtomicBool,

@@ -296,6 +296,7 @@ impl Generator {
             outcome = Outcome::SafetyHalt;
             text = halted;
         }
+        receiving.reported.store(true, Relaxed);
         let report = receiving.report(outcome, text, problems.total());
         receiving.post(&Message::Report(report.clone()));
         Ok(report)

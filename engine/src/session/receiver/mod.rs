@@ -182,7 +182,7 @@ impl Serving {
                 (None, Some(signal)) => (signal.outcome(), Some("stopped before anything was received".to_owned())),
                 (None, None) => (Outcome::Network, Some("nobody sent anything".to_owned())),
             };
-            volumes.push(slot.tally.report(slot.name.as_str(), outcome, text));
+            volumes.push(slot.tally().report(slot.name.as_str(), outcome, text));
         }
         volumes.sort_by(|a, b| a.name.cmp(&b.name));
         let wire = WireCount { sent: self.meter.sent(), received: self.meter.received(), connections, reconnects: 0 };
@@ -216,7 +216,7 @@ async fn introduce(arrival: Arrival, registry: Arc<Registry>, meter: Arc<Meter>)
         return tracing::info!(%error, "a connection was no ferry's");
     }
     let (outbox, mut inbox) = tunnel::open(stream, meter, None);
-    let first = tokio::time::timeout(limits::HANDSHAKE_DEADLINE, inbox.recv()).await;
+    let first = tokio::time::timeout(limits::HANDSHAKE_DEADLINE, inbox.recv_hello()).await;
     let message = match first {
         Ok(Ok(frame)) => Message::decode(&frame),
         Ok(Err(error)) => return tracing::info!(%error, "a connection ended before its hello"),
@@ -225,13 +225,13 @@ async fn introduce(arrival: Arrival, registry: Arc<Registry>, meter: Arc<Meter>)
     match message {
         Ok(Message::Hello(hello)) => begin_session(registry, outbox, inbox, hello, stranger).await,
         Ok(Message::LaneHello(hello)) => begin_lane(&registry, outbox, inbox, hello, stranger).await,
-        Ok(_) => refuse(outbox, "the first message is no hello").await,
-        Err(error) => refuse(outbox, &error.to_string()).await,
+        Ok(_) => refuse(outbox, inbox, "the first message is no hello").await,
+        Err(error) => refuse(outbox, inbox, &error.to_string()).await,
     }
 }
 
-async fn refuse(outbox: Outbox, text: &str) {
-    session::refuse_politely(outbox, Refuse { reason: RefuseReason::Malformed, text: text.to_owned() }).await;
+async fn refuse(outbox: Outbox, inbox: Inbox, text: &str) {
+    session::refuse_politely(outbox, inbox, Refuse { reason: RefuseReason::Malformed, text: text.to_owned() }).await;
 }
 
 async fn begin_lane(registry: &Registry, outbox: Outbox, inbox: Inbox, hello: LaneHello, stranger: Option<Stranger>) {
@@ -242,7 +242,7 @@ async fn begin_lane(registry: &Registry, outbox: Outbox, inbox: Inbox, hello: La
             // A session that has ended meanwhile drops the lane, which closes it.
             let _ = admit.send((outbox, inbox)).await;
         }
-        Err(refuse) => session::refuse_politely(outbox, refuse).await,
+        Err(refuse) => session::refuse_politely(outbox, inbox, refuse).await,
     }
 }
 
@@ -255,13 +255,13 @@ async fn begin_session(
 ) {
     let slot = match registry.admit(&hello.volume, hello.instance) {
         Ok(slot) => slot,
-        Err(refuse) => return session::refuse_politely(outbox, refuse).await,
+        Err(refuse) => return session::refuse_politely(outbox, inbox, refuse).await,
     };
     drop(stranger);
     let fate = Fate::new();
     let hold = match slot.take(hello.instance, &fate).await {
         Ok(hold) => hold,
-        Err(refuse) => return session::refuse_politely(outbox, refuse).await,
+        Err(refuse) => return session::refuse_politely(outbox, inbox, refuse).await,
     };
     registry.progress.serve(&slot.name);
     tracing::info!(volume = %slot.name, run = %hello.run, "a session begins");

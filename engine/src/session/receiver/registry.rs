@@ -12,7 +12,7 @@ use crate::session::fate::{Fate, lock};
 use crate::session::progress::Progress;
 use crate::session::report::Tally;
 use crate::session::stop::Stop;
-use crate::types::{Bounds, Epoch, Outcome, SourceInstance, Token, VolumeName, limits};
+use crate::types::{Bounds, Epoch, Outcome, RunId, SourceInstance, Token, VolumeName, limits};
 use crate::wire::{LaneHello, Refuse, RefuseReason};
 
 use super::session::{AdmittedLane, busy};
@@ -37,7 +37,7 @@ pub struct Registry {
 pub struct Slot {
     pub name: VolumeName,
     pub path: PathBuf,
-    pub tally: Arc<Tally>,
+    tally: Mutex<(Option<RunId>, Arc<Tally>)>,
     current: Mutex<Option<Current>>,
     bound: Mutex<Option<SourceInstance>>,
     ended: Mutex<Option<Ending>>,
@@ -152,7 +152,7 @@ impl Slot {
         Self {
             name,
             path,
-            tally: Arc::default(),
+            tally: Mutex::default(),
             current: Mutex::new(None),
             bound: Mutex::new(None),
             ended: Mutex::new(None),
@@ -200,6 +200,21 @@ impl Slot {
                 return Err(busy(&format!("an older session on the volume {} has not ended yet", self.name)));
             }
         }
+    }
+
+    /// The figures of a run: those of its earlier sessions, or new ones when another run begins.
+    pub fn tally_of(&self, run: &RunId) -> Arc<Tally> {
+        let complete = self.ending().is_some_and(|ending| ending.complete);
+        let mut tally = lock(&self.tally);
+        if complete || tally.0.as_ref() != Some(run) {
+            *tally = (Some(run.clone()), Arc::default());
+        }
+        Arc::clone(&tally.1)
+    }
+
+    /// The figures of the last run.
+    pub fn tally(&self) -> Arc<Tally> {
+        Arc::clone(&lock(&self.tally).1)
     }
 
     /// Records how a session ended.

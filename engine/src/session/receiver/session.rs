@@ -1,7 +1,7 @@
 //! One session of the receiver: admit, welcome, take lanes as they come, run the threads, end.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -27,6 +27,9 @@ use super::ledger::Ledger;
 use super::links::Links;
 use super::registry::{Registry, Slot};
 use super::writer::{LaneQueue, Writer};
+
+/// How long the last words to a peer may take, and how long it may take to go.
+const LEAVE_DEADLINE: Duration = Duration::from_secs(2);
 
 /// A lane that was admitted to a session.
 pub type AdmittedLane = (Outbox, Inbox);
@@ -64,7 +67,7 @@ pub async fn run(
         Ok(ready) => ready,
         Err(refuse) => {
             let error = SessionError::Refused { reason: refuse.reason, text: refuse.text.clone() };
-            refuse_politely(control, refuse).await;
+            refuse_politely(control, inbox, refuse).await;
             return ended(error);
         }
     };
@@ -77,8 +80,9 @@ pub async fn run(
     let (admit, admitted) = lanes::channel(limits::LANES_MAX);
     let lanes_allowed = hello.lanes.min(limits::LANES_MAX as u8);
     registry.expect_lanes(epoch, token, lanes_allowed, admit);
+    let tally = slot.tally_of(&hello.run);
     for note in &ready.notes {
-        slot.tally.note(note);
+        tally.note(note);
     }
     let welcome = Welcome {
         features: 0,
@@ -111,11 +115,12 @@ pub async fn run(
         batches: Batches::default(),
         links: Links::default(),
         basis: BasisQueue::default(),
-        tally: Arc::clone(&slot.tally),
+        tally,
         progress: Arc::clone(&registry.progress),
         copies_root: ready.copies_root,
         empty: ready.empty,
         unasked: AtomicBool::new(false),
+        reported: AtomicBool::new(false),
         verifying: AtomicBool::new(false),
         blocked: AtomicBool::new(false),
         temporaries: AtomicU64::new(0),
@@ -124,28 +129,27 @@ pub async fn run(
     let end = converse(registry, &receiving, ready.excludes, inbox, admitted).await;
     registry.forget_lanes(epoch);
     drop(ready.lock);
-    take_leave(control, &end.result).await;
     end
 }
 
 /// Ends the control connection: everything said is delivered, a failure is told.
-async fn take_leave(control: Outbox, result: &Result<Report, SessionError>) {
+async fn take_leave(control: &Outbox, result: &Result<Report, SessionError>) {
     match result {
-        Err(SessionError::Link(_) | SessionError::Aborted { .. } | SessionError::TakenOver) => {}
+        Err(SessionError::Aborted { .. }) => {}
         Err(error) => {
             let abort = Message::Abort { outcome: error.outcome(), text: error.sentence() };
             let _ = control.post(abort.encode());
         }
         Ok(_) => {}
     }
-    let _ = tokio::time::timeout(Duration::from_secs(2), control.clone().finish()).await;
-    control.kill();
+    let _ = tokio::time::timeout(LEAVE_DEADLINE, control.clone().finish()).await;
 }
 
 /// Answers a hello or a lane with a refusal, and closes.
-pub async fn refuse_politely(outbox: Outbox, refuse: Refuse) {
+pub async fn refuse_politely(outbox: Outbox, inbox: Inbox, refuse: Refuse) {
     let _ = outbox.post(Message::Refuse(refuse).encode());
-    let _ = tokio::time::timeout(Duration::from_secs(2), outbox.clone().finish()).await;
+    let _ = tokio::time::timeout(LEAVE_DEADLINE, outbox.clone().finish()).await;
+    let _ = tokio::time::timeout(LEAVE_DEADLINE, inbox.read_away()).await;
     outbox.kill();
 }
 
@@ -225,10 +229,11 @@ async fn converse(
     let basis = Arc::clone(receiving);
     crew.spawn("ferry-basis", move || basis::run(&basis));
     let (said_goodbye, mut goodbye) = oneshot::channel();
-    tasks.spawn(follow(inbox, Arc::clone(receiving), orders, said_goodbye));
+    let mut follower = tokio::spawn(follow(inbox, Arc::clone(receiving), orders, said_goodbye));
     tasks.spawn(take_lanes(admitted, Arc::clone(receiving), Arc::clone(&crew)));
 
     let report = tokio::select! {
+        biased;
         report = &mut told => report.ok(),
         () = fate.ended() => None,
         signal = registry.stop.wait() => { fate.fail(SessionError::Stopped(signal)); None }
@@ -238,15 +243,22 @@ async fn converse(
         parted = tokio::time::timeout(limits::GOODBYE_DEADLINE, &mut goodbye).await.is_ok_and(|said| said.is_ok());
     }
     fate.conclude();
-    tasks.shutdown().await;
-    if let Some(crew) = Arc::into_inner(crew) {
-        crew.all_gone().await;
-    }
     let result = match (report, fate.take_error()) {
         (Some(report), _) => Ok(report),
         (None, Some(error)) => Err(error),
         (None, None) => Err(SessionError::Internal("the session ended without a report")),
     };
+    if !matches!(result, Err(SessionError::Link(_) | SessionError::TakenOver)) {
+        take_leave(&receiving.control, &result).await;
+        // What the peer still sends is read, or a reset would destroy what it was told last.
+        let _ = tokio::time::timeout(LEAVE_DEADLINE, &mut follower).await;
+    }
+    follower.abort();
+    receiving.control.kill();
+    tasks.shutdown().await;
+    if let Some(crew) = Arc::into_inner(crew) {
+        crew.all_gone().await;
+    }
     SessionEnd { result, goodbye: parted }
 }
 
@@ -264,6 +276,7 @@ async fn follow(
         };
         let (message, encoded) = match next.await {
             Ok(next) => next,
+            Err(_) if receiving.reported.load(Relaxed) => return,
             Err(error) => return receiving.fate.fail(error),
         };
         let order = match message {
@@ -291,9 +304,8 @@ async fn follow(
                 return receiving.fate.fail(SessionError::Protocol(what));
             }
         }
-        if orders.send(order).is_err() {
-            return;
-        }
+        // After the end of the session nobody takes orders; they are read away.
+        let _ = orders.send(order);
     }
 }
 
@@ -327,6 +339,7 @@ async fn read_lane(mut inbox: Inbox, queue: Arc<LaneQueue>, receiving: Arc<Recei
                 let what = "it sent more content on a data connection than its credit".to_owned();
                 return receiving.fate.fail(SessionError::Protocol(what));
             }
+            Err(_) if receiving.reported.load(Relaxed) => return,
             Err(error) => return receiving.fate.fail(error),
         }
     }

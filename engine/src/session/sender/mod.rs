@@ -207,9 +207,10 @@ pub async fn send_volume(job: &SendVolume) -> VolumeReport {
 /// The volume's report from the receiver's.
 fn conclude(job: &SendVolume, report: &Report) -> VolumeReport {
     let tally = &job.tally;
-    tally.created.fetch_add(report.created, Relaxed);
-    tally.updated.fetch_add(report.updated, Relaxed);
-    tally.deleted.fetch_add(report.deleted, Relaxed);
+    // The receiver counts over all sessions of a run.
+    tally.created.store(report.created, Relaxed);
+    tally.updated.store(report.updated, Relaxed);
+    tally.deleted.store(report.deleted, Relaxed);
     tally.set_loss(report.loss);
     if report.outcome == Outcome::Differences {
         tally.differences.store(report.problems_total.max(1), Relaxed);

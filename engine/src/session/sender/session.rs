@@ -107,7 +107,7 @@ async fn introduce(job: &SendVolume, nonce: [u8; 16]) -> Result<(Outbox, Inbox),
 async fn receive_welcome(inbox: &mut Inbox) -> Result<Welcome, SessionError> {
     let frame = tokio::time::timeout(WELCOME_DEADLINE, inbox.recv())
         .await
-        .map_err(|_| SessionError::Link(tunnel::LinkError::Silent { seconds: WELCOME_DEADLINE.as_secs() }))??;
+        .map_err(|_| SessionError::Link(tunnel::LinkError::Silent))??;
     match Message::decode(&frame)? {
         Message::Welcome(welcome) => Ok(welcome),
         Message::Refuse(refuse) => Err(SessionError::Refused { reason: refuse.reason, text: refuse.text }),
@@ -156,7 +156,7 @@ async fn open_lane(
     let (outbox, mut inbox) = tunnel::open(stream, meter, pace);
     let _ = outbox.post(Message::LaneHello(hello).encode());
     let frame = tokio::time::timeout(limits::HANDSHAKE_DEADLINE, inbox.recv()).await.map_err(|_| {
-        SessionError::Link(tunnel::LinkError::Silent { seconds: limits::HANDSHAKE_DEADLINE.as_secs() })
+        SessionError::Link(tunnel::LinkError::Silent)
     })??;
     match Message::decode(&frame)? {
         Message::LaneWelcome => Ok(Lane { outbox, inbox }),
@@ -201,6 +201,7 @@ async fn converse(
     });
 
     let report = tokio::select! {
+        biased;
         report = &mut told => report.ok(),
         () = fate.ended() => None,
         signal = job.stop.wait() => { fate.fail(SessionError::Stopped(signal)); None }
