@@ -4,7 +4,9 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, date_time_ymd,
+};
 
 use crate::ferry::{HOST, Keys};
 use crate::scene::Scene;
@@ -33,6 +35,7 @@ impl Years {
 /// When they cannot be made or written.
 pub fn keys(scene: &Scene, name: &str, receiver: Years, sender: Years) -> Result<Keys> {
     let mut params = CertificateParams::new(Vec::new())?;
+    params.distinguished_name.push(DnType::CommonName, "tests' authority");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     valid(&mut params, Years::NOW);
     let key = KeyPair::generate()?;
@@ -58,6 +61,7 @@ fn write(
     role: ExtendedKeyUsagePurpose,
 ) -> Result<()> {
     let mut params = CertificateParams::new(vec![HOST.to_owned(), "localhost".to_owned(), "127.0.0.1".to_owned()])?;
+    params.distinguished_name.push(DnType::CommonName, format!("{role:?}"));
     params.extended_key_usages = vec![role];
     params.use_authority_key_identifier_extension = true;
     valid(&mut params, years);

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
+use rustix::net::sockopt::set_socket_linger;
 
 /// Bytes forwarded at once.
 const CHUNK: usize = 64 * 1024;
@@ -133,7 +134,10 @@ impl Shared {
         let upstream = u16::try_from(self.upstream.load(Ordering::Relaxed)).unwrap_or(0);
         // Without an upstream the client sees its connection close, as through a router without a backend.
         let Ok(server) = TcpStream::connect(("127.0.0.1", upstream)) else { return };
-        let _ = (client.set_nodelay(true), server.set_nodelay(true));
+        for end in [&client, &server] {
+            // Closed with a reset: a peer stuck at a full window would not notice anything less for minutes.
+            let _ = (end.set_nodelay(true), set_socket_linger(end, Some(Duration::ZERO)));
+        }
         let ends = (client.try_clone(), server.try_clone(), client.try_clone(), server.try_clone());
         let (Ok(c1), Ok(s1), Ok(c2), Ok(s2)) = ends else { return };
         self.open.lock().unwrap_or_else(PoisonError::into_inner).push((client, server));

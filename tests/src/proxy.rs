@@ -12,8 +12,8 @@ use crate::scene::Scene;
 
 /// Who may use it.
 pub const USER: &str = "mover";
-/// With what, and with a character that a URL must escape.
-pub const PASSWORD: &str = "s3cret@";
+/// With what; in the URL one letter of it is escaped.
+pub const PASSWORD: &str = "s3cret";
 
 /// A running proxy.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ impl<'s> Proxy<'s> {
     /// Its URL, with the right password.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{USER}:s3cret%40@127.0.0.1:{}", self.port)
+        format!("http://{USER}:s3c%72et@127.0.0.1:{}", self.port)
     }
 
     /// Its URL with a wrong password.

@@ -42,7 +42,12 @@ pub fn within(seconds: u64, test: impl FnOnce(&Scene) -> Result<()> + Send + 'st
         scene.kill_all();
         let _ = ended.recv_timeout(AFTERMATH);
     }
-    let said = if late && !thread.is_finished() { Ok(()) } else { join(thread) };
+    if late && !thread.is_finished() {
+        // The thread holds on to the scene and never ends: what it left is cleared away beneath it.
+        scene.clear();
+        bail!("the deadline of {seconds} s passed, and the test hangs on");
+    }
+    let said = join(thread);
     match said {
         Err(error) if late => Err(error.context(format!("the deadline of {seconds} s passed"))),
         _ if late => bail!("the deadline of {seconds} s passed"),
@@ -115,13 +120,19 @@ impl Scene {
     }
 }
 
-impl Drop for Scene {
-    fn drop(&mut self) {
+impl Scene {
+    fn clear(&self) {
         self.kill_all();
         for mount in mounts_below(&self.root).into_iter().rev() {
             let _ = rustix::mount::unmount(&mount, UnmountFlags::DETACH);
         }
         let _ = std::fs::remove_dir(&self.root);
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        self.clear();
     }
 }
 

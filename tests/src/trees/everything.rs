@@ -14,13 +14,15 @@ use crate::trees::Seed;
 pub struct Limits {
     /// Bytes of the longest symlink target.
     pub target: usize,
+    /// The largest device number, major and minor.
+    pub device: (u32, u32),
 }
 
 impl Limits {
     /// ext4, btrfs and tmpfs: a path.
-    pub const PATH: Self = Self { target: 4095 };
-    /// xfs keeps 1024 bytes, NUL included.
-    pub const XFS: Self = Self { target: 1023 };
+    pub const PATH: Self = Self { target: 4095, device: (4095, 1_048_575) };
+    /// xfs keeps targets of 1024 bytes, NUL included, and device numbers of 9 and 18 bits.
+    pub const XFS: Self = Self { target: 1023, device: (511, 262_143) };
 }
 
 /// 1960, 2039, 2107 and 2400, with nanoseconds.
@@ -42,7 +44,7 @@ pub fn everything(root: &Path, seed: u64, limits: Limits) -> Result<()> {
     sizes(&root, &mut seed)?;
     names(&root)?;
     symlinks(&root, limits)?;
-    nodes(&root)?;
+    nodes(&root, limits)?;
     owners_and_modes(&root)?;
     times(&root)?;
     attributes(&root)?;
@@ -114,13 +116,13 @@ fn symlinks(root: &Place, limits: Limits) -> Result<()> {
     Ok(())
 }
 
-fn nodes(root: &Place) -> Result<()> {
+fn nodes(root: &Place, limits: Limits) -> Result<()> {
     let dir = root.dir(b"nodes")?;
     dir.node(b"fifo", FileType::Fifo, 0, 0)?;
     dir.node(b"socket", FileType::Socket, 0, 0)?;
     dir.node(b"null", FileType::CharacterDevice, 1, 3)?;
     dir.node(b"whiteout", FileType::CharacterDevice, 0, 0)?;
-    dir.node(b"large numbers", FileType::CharacterDevice, 4095, 1_048_575)?;
+    dir.node(b"large numbers", FileType::CharacterDevice, limits.device.0, limits.device.1)?;
     dir.node(b"block", FileType::BlockDevice, 7, 200)?;
     dir.mode(b"fifo", 0o620)?;
     dir.mode(b"null", 0o666)?;
@@ -287,7 +289,7 @@ pub fn unprivileged(root: &Path, uid: u32) -> Result<()> {
     acls(&root)?;
     links(&root)?;
     deep(&root)?;
-    nodes(&root)?;
+    nodes(&root, Limits::PATH)?;
     let own = root.dir(b"own")?;
     own.file(b"file", b"mine")?;
     own.dir(b"read-only")?.file(b"inside", b"mine too")?;
