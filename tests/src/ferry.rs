@@ -171,6 +171,18 @@ impl<'s> Ferry<'s> {
         self.start(self.send_command(keys, port, volumes, more))
     }
 
+    /// One volume from `source` to `destination` over the network: a receiver with `--once`, a sender with `more`, both to
+    /// their ends. The sender's end comes first.
+    ///
+    /// # Errors
+    /// When one cannot be started or takes too long.
+    pub fn transfer(&self, keys: &Keys, source: &Path, destination: &Path, more: &[&str]) -> Result<(Done, Done)> {
+        let receiver = self.receive(keys, &[("data", destination)], &["--once"])?;
+        let sent = self.send(keys, receiver.port, &[("data", source)], more)?.finish(SOON)?;
+        let received = receiver.run.finish(Duration::from_secs(30)).with_context(|| sent.process.stderr.clone())?;
+        Ok((sent, received))
+    }
+
     /// `ferry sync`, to its end.
     ///
     /// # Errors

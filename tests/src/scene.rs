@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -15,6 +15,7 @@ use rustix::process::{Pid, Signal, geteuid, kill_process};
 const AFTERMATH: Duration = Duration::from_secs(10);
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
+static SWEPT: Once = Once::new();
 
 /// One test's ground.
 #[derive(Debug)]
@@ -65,6 +66,7 @@ fn join(thread: std::thread::JoinHandle<Result<()>>) -> Result<()> {
 impl Scene {
     fn new() -> Result<Self> {
         ensure!(geteuid().is_root(), "these tests need root (owners, devices, mounts): run them as root");
+        SWEPT.call_once(sweep);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let root = std::env::temp_dir().join(format!("ferry-tests-{}-{number}", std::process::id()));
         std::fs::create_dir(&root).with_context(|| format!("cannot make {}", root.display()))?;
@@ -133,6 +135,18 @@ impl Scene {
 impl Drop for Scene {
     fn drop(&mut self) {
         self.clear();
+    }
+}
+
+/// Clears away what test runs that were killed left behind: their scenes hold memory.
+fn sweep() {
+    for entry in std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Some(pid) = name.strip_prefix("ferry-tests-").and_then(|rest| rest.split('-').next()) else { continue };
+        if !pid.is_empty() && !Path::new("/proc").join(pid).exists() {
+            Scene { root: entry.path(), running: Mutex::new(Vec::new()) }.clear();
+            // It clears once more when dropped, which finds nothing.
+        }
     }
 }
 
