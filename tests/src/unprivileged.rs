@@ -33,6 +33,10 @@ pub fn command(command: &Command) -> Command {
 /// When it cannot be copied.
 pub fn runnable(scene: &Scene, binary: &Path) -> Result<PathBuf> {
     let copy = scene.path("ferry");
+    if copy.exists() {
+        // It may be running.
+        return Ok(copy);
+    }
     std::fs::copy(binary, &copy).with_context(|| format!("cannot copy {}", binary.display()))?;
     std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o755))?;
     Ok(copy)

@@ -126,8 +126,10 @@ fn what_stands_below_an_unreadable_source_directory_is_kept() -> Result<()> {
     })
 }
 
+type Make = fn(&Place) -> Result<()>;
+
 /// Makes one entry of each kind under the same name; directories are not empty.
-const KINDS: [(&str, fn(&Place) -> Result<()>); 7] = [
+const KINDS: [(&str, Make); 7] = [
     ("file", |at| at.file(b"entry", b"content").map(drop)),
     ("directory", |at| at.dir(b"entry")?.dir(b"sub")?.file(b"below", b"b").map(drop)),
     ("symlink", |at| at.symlink(b"entry", b"/etc/hostname")),

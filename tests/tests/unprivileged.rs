@@ -6,7 +6,7 @@ use std::process::Command;
 
 use ferry_tests::command::{Running, run};
 use ferry_tests::compare::{self, Aspect};
-use ferry_tests::ferry::{Ferry, HOST, SOON, add_volumes};
+use ferry_tests::ferry::{Ferry, HOST, Keys, SOON, add_volumes};
 use ferry_tests::report::Report;
 use ferry_tests::scene::{Scene, within};
 use ferry_tests::{Context, Result, ensure, ports, trees, unprivileged};
@@ -28,13 +28,30 @@ fn sync(scene: &Scene, source: &Path, destination: &Path, more: &[&str]) -> Resu
     Ok((done.exit, report, done.stderr))
 }
 
+/// `ferry receive --once` as that user, on this port.
+fn receive<'s>(scene: &'s Scene, ferry: &Ferry<'_>, port: u16, keys: &Keys, destination: &Path) -> Result<Running<'s>> {
+    unprivileged::own_all(keys.receiver.parent().context("no parent")?)?;
+    let mut command = Command::new(unprivileged::runnable(scene, ferry.binary())?);
+    command.args(["receive", "--once", "--listen", &format!("127.0.0.1:{port}"), "--identity"]).arg(&keys.receiver);
+    add_volumes(&mut command, &[("data", destination)]);
+    let receiver = Running::start(scene, &mut unprivileged::command(&command))?;
+    ports::await_listener(port, SOON)?;
+    Ok(receiver)
+}
+
 #[test]
 fn the_only_differences_are_the_counted_losses() -> Result<()> {
     within(120, |scene| {
         let (source, destination) = (scene.path("source"), unprivileged::dir(scene, "destination")?);
         trees::unprivileged(&source, unprivileged::UID)?;
-        let (exit, report, said) = sync(scene, &source, &destination, &[])?;
-        ensure!(exit == 3, "unaccepted loss ended with {exit}: {said}");
+        let (ferry, port) = (Ferry::new(scene)?, ports::free()?);
+        let keys = ferry.keys()?;
+        let receiver = receive(scene, &ferry, port, &keys, &destination)?;
+        // The sender is root, so that it sees everything there is to lose.
+        let sent = ferry.send(&keys, port, &[("data", &source)], &[])?.finish(SOON)?.exits(3)?;
+        let received = receiver.finish(SOON)?;
+        ensure!(received.exit == 3, "the receiver ended with {}: {}", received.exit, received.stderr);
+        let report = sent.report()?;
         ensure!(report.problems_total == 0, "{:?}", report.problems);
         for kind in ["ownership", "devices", "trusted-xattrs", "file-capabilities", "selinux"] {
             ensure!(report.loss.get(kind).is_some_and(|count| *count > 0), "{kind} is not counted: {:?}", report.loss);
@@ -84,15 +101,9 @@ fn both_sides_run_as_an_arbitrary_user_over_the_network() -> Result<()> {
         trees::unprivileged(&source, unprivileged::UID)?;
         let ferry = Ferry::new(scene)?;
         let keys = ferry.keys()?;
-        unprivileged::own_all(keys.receiver.parent().context("no parent")?)?;
-        let binary = unprivileged::runnable(scene, ferry.binary())?;
         let port = ports::free()?;
-        let mut receive = Command::new(&binary);
-        receive.args(["receive", "--once", "--listen", &format!("127.0.0.1:{port}"), "--identity"]).arg(&keys.receiver);
-        add_volumes(&mut receive, &[("data", &destination)]);
-        let receiver = Running::start(scene, &mut unprivileged::command(&receive))?;
-        ports::await_listener(port, SOON)?;
-        let mut send = Command::new(&binary);
+        let receiver = receive(scene, &ferry, port, &keys, &destination)?;
+        let mut send = Command::new(unprivileged::runnable(scene, ferry.binary())?);
         send.args(["send", "--server-name", HOST, "--to", &format!("127.0.0.1:{port}"), "--identity"])
             .arg(&keys.sender);
         add_volumes(&mut send, &[("data", &source)]);

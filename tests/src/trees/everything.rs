@@ -200,7 +200,7 @@ fn acls(root: &Place) -> Result<()> {
     inner.file(b"with", b"inherited")?;
     inner.dir(b"directory with")?.file(b"below", b"inherited")?;
     dir.dir(b"both")?;
-    dir.xattr(b"both", "system.posix_acl_access", &acl(7, &[(55, 3)], 1, 3, 4))?;
+    dir.xattr(b"both", "system.posix_acl_access", &acl(7, &[(55, 3)], 5, 7, 4))?;
     dir.xattr(b"both", "system.posix_acl_default", &acl(7, &[], 5, 5, 5))
 }
 
