@@ -79,7 +79,7 @@ fn step(place: &Place, seed: &mut Seed) -> Result<()> {
             if now >= 8 && now + 5000 < LEN_MAX * 2 {
                 file.read_exact_at(&mut first, 0)?;
                 let grown = state(u64::from_le_bytes(first), now + 5000);
-                file.write_all_at(&grown[now as usize..], now)?;
+                file.write_all_at(grown.get(now as usize..).unwrap_or_default(), now)?;
             }
         }
         3 if regular => {
