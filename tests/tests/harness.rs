@@ -142,7 +142,13 @@ fn random_edits_repeat_and_rsync_follows_them() -> Result<()> {
         }
         compare::equal_but(&a, &b, &[Aspect::Times])?;
         let source = format!("{}/", a.display());
-        must(scene, Command::new("rsync").args(["-aHAXS", "--numeric-ids", "--delete"]).arg(source).arg(&copied))?;
+        must(
+            scene,
+            Command::new("rsync")
+                .args(["-aHAXS", "--numeric-ids", "--delete", "--modify-window=-1"])
+                .arg(source)
+                .arg(&copied),
+        )?;
         let found = compare::differences(&a, &copied, &[])?;
         ensure!(found.len() < 30, "rsync left {} differences: {found:?}", found.len());
         Ok(())

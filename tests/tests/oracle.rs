@@ -14,7 +14,10 @@ use ferry_tests::{Context, Result, ensure};
 
 fn rsync(scene: &Scene, source: &Path, destination: &Path) -> Result<i32> {
     let mut command = Command::new("rsync");
-    command.args(["-aHAXS", "--numeric-ids", "--delete"]).arg(format!("{}/", source.display())).arg(destination);
+    command
+        .args(["-aHAXS", "--numeric-ids", "--delete", "--modify-window=-1"])
+        .arg(format!("{}/", source.display()))
+        .arg(destination);
     Ok(run(scene, &mut command, SOON)?.exit)
 }
 
