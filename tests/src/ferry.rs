@@ -4,7 +4,6 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -24,7 +23,6 @@ pub const SOON: Duration = Duration::from_secs(60);
 pub struct Ferry<'s> {
     scene: &'s Scene,
     binary: PathBuf,
-    runs: AtomicU32,
 }
 
 /// Two identities that trust each other.
@@ -73,7 +71,7 @@ impl<'s> Ferry<'s> {
             None => std::env::current_exe()?.ancestors().nth(2).context("no target directory")?.join("ferry"),
         };
         ensure!(binary.is_file(), "{} is missing: run `cargo build` first, or set FERRY_BIN", binary.display());
-        Ok(Self { scene, binary, runs: AtomicU32::new(0) })
+        Ok(Self { scene, binary })
     }
 
     /// The binary's path.
@@ -103,7 +101,7 @@ impl<'s> Ferry<'s> {
     /// A fresh path for a report.
     #[must_use]
     pub fn report_path(&self) -> PathBuf {
-        self.scene.path(&format!("report-{}.json", self.runs.fetch_add(1, Ordering::Relaxed)))
+        self.scene.fresh("report", ".json")
     }
 
     /// `ferry keygen` for the router's host.
@@ -111,7 +109,7 @@ impl<'s> Ferry<'s> {
     /// # Errors
     /// When it fails.
     pub fn keys(&self) -> Result<Keys> {
-        let dir = self.scene.path(&format!("keys-{}", self.runs.fetch_add(1, Ordering::Relaxed)));
+        let dir = self.scene.fresh("keys", "");
         let mut command = self.command("keygen");
         command.arg(&dir).args(["--host", HOST]);
         let done = run(self.scene, &mut command, SOON)?;

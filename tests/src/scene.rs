@@ -22,6 +22,7 @@ static SWEPT: Once = Once::new();
 pub struct Scene {
     root: PathBuf,
     running: Mutex<Vec<u32>>,
+    named: AtomicU32,
 }
 
 /// Runs `test` on a fresh scene and fails when it takes longer than `seconds`.
@@ -78,13 +79,19 @@ impl Scene {
             Some(c"mode=0755,size=90%,nr_inodes=0"),
         )
         .with_context(|| format!("cannot mount a tmpfs on {}", root.display()))?;
-        Ok(Self { root, running: Mutex::new(Vec::new()) })
+        Ok(Self { root, running: Mutex::default(), named: AtomicU32::new(0) })
     }
 
     /// A path on the scene; nothing is made.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
         self.root.join(name)
+    }
+
+    /// A path nobody was given before: `name`, a number, `end`.
+    #[must_use]
+    pub fn fresh(&self, name: &str, end: &str) -> PathBuf {
+        self.root.join(format!("{name}-{}{end}", self.named.fetch_add(1, Ordering::Relaxed)))
     }
 
     /// Makes the directory `name`.
@@ -144,7 +151,7 @@ fn sweep() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let Some(pid) = name.strip_prefix("ferry-tests-").and_then(|rest| rest.split('-').next()) else { continue };
         if !pid.is_empty() && !Path::new("/proc").join(pid).exists() {
-            Scene { root: entry.path(), running: Mutex::new(Vec::new()) }.clear();
+            Scene { root: entry.path(), running: Mutex::default(), named: AtomicU32::new(0) }.clear();
             // It clears once more when dropped, which finds nothing.
         }
     }
