@@ -59,7 +59,8 @@ impl Volume {
     /// # Errors
     /// When `path` is missing, no directory, or may not be read.
     pub fn open_source(path: &Path) -> Result<Self, Error> {
-        Self::with_descriptors(open_root(path).cannot("open the volume's directory")?, limits::DIR_FDS_MAX)
+        let root = open_root(path).cannot("open the volume's directory")?;
+        Self::with(root, limits::DIR_FDS_MAX, Privilege::of_this_process())
     }
 
     /// Opens a volume to be written; makes it, mode 0700, when only its last component is missing.
@@ -74,11 +75,12 @@ impl Volume {
             }
             opened => opened,
         };
-        Self::with_descriptors(root.cannot("open the volume's directory")?, limits::DIR_FDS_MAX)
+        let root = root.cannot("open the volume's directory")?;
+        Self::with(root, limits::DIR_FDS_MAX, Privilege::of_this_process())
     }
 
-    /// A volume that keeps at most `descriptors_max` directories open besides its root.
-    pub(super) fn with_descriptors(root: OwnedFd, descriptors_max: usize) -> Result<Self, Error> {
+    /// A volume that keeps at most `descriptors_max` directories open besides its root, and does what `privilege` allows.
+    pub(super) fn with(root: OwnedFd, descriptors_max: usize, privilege: Privilege) -> Result<Self, Error> {
         let status = Status::of_open(&root)?;
         let above = retry_on_intr(|| rustix::fs::statat(&root, c"..", AtFlags::SYMLINK_NOFOLLOW));
         // The root of all is its own parent, and a mount point too.
@@ -87,7 +89,7 @@ impl Volume {
         let site = Arc::new(Site {
             root: Arc::new(root),
             open: OpenDirs::new(descriptors_max),
-            privilege: Privilege::of_this_process(),
+            privilege,
             status,
             mount_point,
             clock: OnceLock::new(),

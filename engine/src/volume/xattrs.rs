@@ -62,9 +62,18 @@ impl Place<'_> {
         growing(XATTR_VALUE_LEN_MAX, |buffer| self.get_into(name, buffer))
     }
 
-    /// Bytes of the value of `name`.
-    pub(super) fn size_of(&self, name: &[u8]) -> rustix::io::Result<usize> {
-        self.get_into(name, &mut [])
+    /// Whether there is an attribute `name`; false too where the file system has none.
+    pub(super) fn has(&self, name: &[u8]) -> rustix::io::Result<bool> {
+        let size = retry_on_intr(|| match self {
+            Self::Open(fd) => rustix::fs::fgetxattr_query(fd, name),
+            Self::Pointed(path) => rustix::fs::getxattr_query(*path, name),
+            Self::Unfollowed(path) => rustix::fs::lgetxattr_query(*path, name),
+        });
+        match size {
+            Ok(_) => Ok(true),
+            Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(false),
+            Err(errno) => Err(errno),
+        }
     }
 
     pub(super) fn set(&self, name: &[u8], value: &[u8]) -> rustix::io::Result<()> {
