@@ -35,7 +35,8 @@ pub(super) struct Site {
     pub(super) privilege: Privilege,
     pub(super) status: Status,
     mount_point: bool,
-    clock: OnceLock<Clock>,
+    /// `None` in it when the file system cannot be tried: then every time is taken as it is.
+    clock: OnceLock<Option<Clock>>,
 }
 
 /// Excludes every other holder of the same volume, in this process and others, until it is dropped.
@@ -198,7 +199,8 @@ impl Volume {
 impl Site {
     /// See [`Volume::clamp`].
     pub(super) fn clamp(&self, time: Timestamp) -> Timestamp {
-        self.clock.get_or_init(|| Clock::probe(self.root.as_fd())).clamp(time)
+        let clock = self.clock.get_or_init(|| Clock::probe(self.root.as_fd()));
+        clock.map_or(time, |clock| clock.clamp(time))
     }
 }
 

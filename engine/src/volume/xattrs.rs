@@ -98,6 +98,12 @@ impl Place<'_> {
     }
 }
 
+/// True for what is no attribute of its own: xfs shows its ACLs to root a second time under these names. Copied, they
+/// would be litter elsewhere; removed as surplus, they would take the ACL with them.
+pub(super) fn is_alias(name: &[u8]) -> bool {
+    matches!(name, b"trusted.SGI_ACL_FILE" | b"trusted.SGI_ACL_DEFAULT")
+}
+
 /// All attributes that `wants` accepts.
 pub(super) fn read_xattrs(place: &Place<'_>, wants: &dyn Fn(&[u8]) -> bool) -> Result<Xattrs, XattrError> {
     let names = match place.list() {
@@ -105,7 +111,8 @@ pub(super) fn read_xattrs(place: &Place<'_>, wants: &dyn Fn(&[u8]) -> bool) -> R
         Err(Errno::OPNOTSUPP) => return Ok(Xattrs::default()),
         Err(errno) => Err(errno).cannot("list extended attributes")?,
     };
-    let mut wanted: Vec<&[u8]> = names.split(|b| *b == 0).filter(|name| !name.is_empty() && wants(name)).collect();
+    let names = names.split(|b| *b == 0).filter(|name| !name.is_empty() && !is_alias(name));
+    let mut wanted: Vec<&[u8]> = names.filter(|name| wants(name)).collect();
     wanted.sort_unstable();
     wanted.dedup();
     let mut list = Vec::with_capacity(wanted.len());

@@ -13,12 +13,12 @@ fn special_files_are_made_as_asked_and_never_over_something() {
     let root = scratch.root();
     let device = Device { major: 1, minor: 3 };
     root.make_device(&name("null"), EntryKind::CharDevice, device).unwrap();
-    root.make_device(&name("disk"), EntryKind::BlockDevice, Device { major: 259, minor: 1_048_575 }).unwrap();
+    root.make_device(&name("disk"), EntryKind::BlockDevice, Device { major: 259, minor: 262_143 }).unwrap();
     root.make_symlink(&name("link"), b"../\xff out").unwrap();
     root.make_fifo(&name("fifo")).unwrap();
     root.make_socket(&name("socket")).unwrap();
     assert_eq!(scratch.status("null").device, device);
-    assert_eq!(scratch.status("disk").device, Device { major: 259, minor: 1_048_575 });
+    assert_eq!(scratch.status("disk").device, Device { major: 259, minor: 262_143 });
     assert_eq!(scratch.status("fifo").mode.bits(), 0o600);
     assert_eq!(scratch.status("socket").kind, EntryKind::Socket);
     assert_eq!(&*root.target_of(&name("link")).unwrap(), b"../\xff out");
