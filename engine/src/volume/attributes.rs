@@ -17,7 +17,7 @@ use super::error::{Cannot, Error};
 use super::handle::Handle;
 use super::root::Site;
 use super::status::Status;
-use super::xattrs::{ACCESS_ACL, CAPABILITY, DEFAULT_ACL, SELINUX, loss_of, read_xattrs};
+use super::xattrs::{ACCESS_ACL, CAPABILITY, DEFAULT_ACL, SELINUX, is_alias, loss_of, read_xattrs};
 use crate::types::{EntryKind, LossKind, Mode, Name, Owner, Timestamp, Xattrs};
 
 /// The attributes an entry should get.
@@ -169,7 +169,8 @@ impl Work<'_> {
         let (capabilities, others): (Vec<_>, Vec<_>) =
             want.as_slice().iter().partition(|x| x.name.as_ref() == CAPABILITY);
         for xattr in others.into_iter().chain(capabilities) {
-            if (self.want.wants)(&xattr.name) && have.value(&xattr.name) != Some(&xattr.value) {
+            let ours = (self.want.wants)(&xattr.name) && !is_alias(&xattr.name);
+            if ours && have.value(&xattr.name) != Some(&xattr.value) {
                 self.set(&xattr.name, &xattr.value)?;
             }
         }

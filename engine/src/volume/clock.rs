@@ -30,14 +30,11 @@ enum Step {
 }
 
 impl Clock {
-    /// Keeps every time as it is.
-    pub(super) const EXACT: Self = Self { low: i64::MIN, high: i64::MAX, step: Step::Nanos(1) };
-
-    /// Tries out the file system of a held directory.
-    pub(super) fn probe(dir: impl AsFd) -> Self {
+    /// Tries out the file system of a held directory; `None` where it cannot be tried.
+    pub(super) fn probe(dir: impl AsFd) -> Option<Self> {
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         let made = retry_on_intr(|| rustix::fs::openat(&dir, c".", flags, Bits::RUSR | Bits::WUSR));
-        made.ok().and_then(|file| Self::probe_with(&file)).unwrap_or(Self::EXACT)
+        Self::probe_with(&made.ok()?)
     }
 
     fn probe_with(file: &OwnedFd) -> Option<Self> {
@@ -54,9 +51,8 @@ impl Clock {
     /// What the file system makes of `time`: the same rule the kernel applies before it writes an inode.
     pub(super) fn clamp(&self, time: Timestamp) -> Timestamp {
         let secs = time.secs().clamp(self.low, self.high);
-        // At the ends of a bounded range the kernel drops the fraction.
-        let at_end = *self != Self::EXACT && (secs == self.low || secs == self.high);
-        let nanos = if at_end { 0 } else { time.nanos() };
+        // At the ends of its range the kernel drops the fraction.
+        let nanos = if secs == self.low || secs == self.high { 0 } else { time.nanos() };
         let (secs, nanos) = match self.step {
             Step::Nanos(step) => (secs, nanos - nanos % step.max(1)),
             Step::TwoSeconds => (secs - secs.rem_euclid(2).min(secs.saturating_sub(self.low)), 0),
@@ -100,7 +96,9 @@ mod tests {
         assert_eq!(ext4.clamp(time(i64::MIN, 5)), time(-2_147_483_648, 0));
         assert_eq!(ext4.clamp(time(i64::MAX, 5)), time(15_032_385_535, 0));
         assert_eq!(ext4.clamp(time(-1, 5)), time(-1, 5));
-        assert_eq!(Clock::EXACT.clamp(time(i64::MIN, 5)), time(i64::MIN, 5));
+        let tmpfs = Clock { low: i64::MIN, high: i64::MAX, step: Step::Nanos(1) };
+        assert_eq!(tmpfs.clamp(time(i64::MIN, 5)), time(i64::MIN, 0));
+        assert_eq!(tmpfs.clamp(time(i64::MAX - 1, 5)), time(i64::MAX - 1, 5));
     }
 
     #[test]

@@ -107,11 +107,7 @@ impl Dir {
     /// When this directory is gone or cannot be read.
     pub fn has_default_acl(&self) -> Result<bool, Error> {
         let descriptor = self.descriptor()?;
-        match Place::Open(descriptor.as_fd()).size_of(DEFAULT_ACL) {
-            Ok(size) => Ok(size > 0),
-            Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(false),
-            Err(errno) => Err(Error { op: "read the default ACL", errno }),
-        }
+        Place::Open(descriptor.as_fd()).has(DEFAULT_ACL).cannot("read the default ACL")
     }
 }
 

@@ -35,7 +35,8 @@ pub(super) struct Site {
     pub(super) privilege: Privilege,
     pub(super) status: Status,
     mount_point: bool,
-    clock: OnceLock<Clock>,
+    /// `None` in it when the file system cannot be tried: then every time is taken as it is.
+    clock: OnceLock<Option<Clock>>,
 }
 
 /// Excludes every other holder of the same volume, in this process and others, until it is dropped.
@@ -59,7 +60,8 @@ impl Volume {
     /// # Errors
     /// When `path` is missing, no directory, or may not be read.
     pub fn open_source(path: &Path) -> Result<Self, Error> {
-        Self::with_descriptors(open_root(path).cannot("open the volume's directory")?, limits::DIR_FDS_MAX)
+        let root = open_root(path).cannot("open the volume's directory")?;
+        Self::with(root, limits::DIR_FDS_MAX, Privilege::of_this_process())
     }
 
     /// Opens a volume to be written; makes it, mode 0700, when only its last component is missing.
@@ -74,11 +76,12 @@ impl Volume {
             }
             opened => opened,
         };
-        Self::with_descriptors(root.cannot("open the volume's directory")?, limits::DIR_FDS_MAX)
+        let root = root.cannot("open the volume's directory")?;
+        Self::with(root, limits::DIR_FDS_MAX, Privilege::of_this_process())
     }
 
-    /// A volume that keeps at most `descriptors_max` directories open besides its root.
-    pub(super) fn with_descriptors(root: OwnedFd, descriptors_max: usize) -> Result<Self, Error> {
+    /// A volume that keeps at most `descriptors_max` directories open besides its root, and does what `privilege` allows.
+    pub(super) fn with(root: OwnedFd, descriptors_max: usize, privilege: Privilege) -> Result<Self, Error> {
         let status = Status::of_open(&root)?;
         let above = retry_on_intr(|| rustix::fs::statat(&root, c"..", AtFlags::SYMLINK_NOFOLLOW));
         // The root of all is its own parent, and a mount point too.
@@ -87,7 +90,7 @@ impl Volume {
         let site = Arc::new(Site {
             root: Arc::new(root),
             open: OpenDirs::new(descriptors_max),
-            privilege: Privilege::of_this_process(),
+            privilege,
             status,
             mount_point,
             clock: OnceLock::new(),
@@ -196,7 +199,8 @@ impl Volume {
 impl Site {
     /// See [`Volume::clamp`].
     pub(super) fn clamp(&self, time: Timestamp) -> Timestamp {
-        self.clock.get_or_init(|| Clock::probe(self.root.as_fd())).clamp(time)
+        let clock = self.clock.get_or_init(|| Clock::probe(self.root.as_fd()));
+        clock.map_or(time, |clock| clock.clamp(time))
     }
 }
 

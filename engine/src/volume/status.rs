@@ -68,12 +68,12 @@ impl Status {
             kind,
             mode: Mode::from_st_mode(stat.st_mode),
             owner: owner(stat.st_uid, stat.st_gid).ok_or(Errno::INVAL)?,
-            mtime: timestamp(stat.st_mtime, u64::try_from(stat.st_mtime_nsec).unwrap_or(0)),
-            ctime: timestamp(stat.st_ctime, u64::try_from(stat.st_ctime_nsec).unwrap_or(0)),
+            mtime: timestamp(stat.st_mtime, stat.st_mtime_nsec),
+            ctime: timestamp(stat.st_ctime, stat.st_ctime_nsec),
             size: u64::try_from(stat.st_size).map_err(|_| Errno::OVERFLOW)?,
-            blocks_512: u64::try_from(stat.st_blocks).unwrap_or(0),
+            blocks_512: figure(stat.st_blocks),
             device: device(stat.st_rdev),
-            nlink: u64::try_from(stat.st_nlink).unwrap_or(u64::MAX),
+            nlink: figure(stat.st_nlink),
             identity: Identity { dev: stat.st_dev, ino: stat.st_ino },
         })
     }
@@ -106,8 +106,7 @@ impl Status {
 /// How long until `now` is a clock tick after `changed`; a whole tick when `changed` lies in the future.
 fn until_tick(changed: Timestamp, now: SystemTime) -> Duration {
     let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let now =
-        timestamp(i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX), u64::from(since_epoch.subsec_nanos()));
+    let now = timestamp(i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX), since_epoch.subsec_nanos());
     match u64::try_from(now.nanos_since(changed)) {
         Ok(age) => limits::CLOCK_TICK.saturating_sub(Duration::from_nanos(age)),
         Err(_) if now < changed => limits::CLOCK_TICK,
@@ -134,8 +133,13 @@ fn owner(uid: u32, gid: u32) -> Option<Owner> {
     Owner::new(uid.min(u32::MAX - 1), gid.min(u32::MAX - 1))
 }
 
-fn timestamp(secs: i64, nanos: u64) -> Timestamp {
-    let nanos = u32::try_from(nanos).unwrap_or(u32::MAX).min(999_999_999);
+/// The width of these fields differs between machines.
+fn figure(value: impl TryInto<u64>) -> u64 {
+    value.try_into().unwrap_or(0)
+}
+
+fn timestamp(secs: i64, nanos: impl TryInto<u32>) -> Timestamp {
+    let nanos = nanos.try_into().unwrap_or(u32::MAX).min(999_999_999);
     Timestamp::new(secs, nanos).unwrap_or_default()
 }
 

@@ -109,7 +109,7 @@ impl FileWriter {
             Err(Error { errno: Errno::ACCESS | Errno::PERM | Errno::TXTBSY, .. }) => return Ok(None),
             opened => opened?,
         };
-        let capable = Place::Open(file.as_fd()).size_of(CAPABILITY).is_ok();
+        let capable = Place::Open(file.as_fd()).has(CAPABILITY).cannot("read a file's capabilities")?;
         if capable || status.mode.is_set_id() {
             return Ok(None);
         }

@@ -62,9 +62,18 @@ impl Place<'_> {
         growing(XATTR_VALUE_LEN_MAX, |buffer| self.get_into(name, buffer))
     }
 
-    /// Bytes of the value of `name`.
-    pub(super) fn size_of(&self, name: &[u8]) -> rustix::io::Result<usize> {
-        self.get_into(name, &mut [])
+    /// Whether there is an attribute `name`; false too where the file system has none.
+    pub(super) fn has(&self, name: &[u8]) -> rustix::io::Result<bool> {
+        let size = retry_on_intr(|| match self {
+            Self::Open(fd) => rustix::fs::fgetxattr_query(fd, name),
+            Self::Pointed(path) => rustix::fs::getxattr_query(*path, name),
+            Self::Unfollowed(path) => rustix::fs::lgetxattr_query(*path, name),
+        });
+        match size {
+            Ok(_) => Ok(true),
+            Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(false),
+            Err(errno) => Err(errno),
+        }
     }
 
     pub(super) fn set(&self, name: &[u8], value: &[u8]) -> rustix::io::Result<()> {
@@ -89,6 +98,12 @@ impl Place<'_> {
     }
 }
 
+/// True for what is no attribute of its own: xfs shows its ACLs to root a second time under these names. Copied, they
+/// would be litter elsewhere; removed as surplus, they would take the ACL with them.
+pub(super) fn is_alias(name: &[u8]) -> bool {
+    matches!(name, b"trusted.SGI_ACL_FILE" | b"trusted.SGI_ACL_DEFAULT")
+}
+
 /// All attributes that `wants` accepts.
 pub(super) fn read_xattrs(place: &Place<'_>, wants: &dyn Fn(&[u8]) -> bool) -> Result<Xattrs, XattrError> {
     let names = match place.list() {
@@ -96,7 +111,8 @@ pub(super) fn read_xattrs(place: &Place<'_>, wants: &dyn Fn(&[u8]) -> bool) -> R
         Err(Errno::OPNOTSUPP) => return Ok(Xattrs::default()),
         Err(errno) => Err(errno).cannot("list extended attributes")?,
     };
-    let mut wanted: Vec<&[u8]> = names.split(|b| *b == 0).filter(|name| !name.is_empty() && wants(name)).collect();
+    let names = names.split(|b| *b == 0).filter(|name| !name.is_empty() && !is_alias(name));
+    let mut wanted: Vec<&[u8]> = names.filter(|name| wants(name)).collect();
     wanted.sort_unstable();
     wanted.dedup();
     let mut list = Vec::with_capacity(wanted.len());
