@@ -108,7 +108,8 @@ pub fn compare(
     let attributes = AttributeDiff {
         owner: policy.owner == OwnerPolicy::Keep && source.owner != existing.owner,
         mode: source_kind != EntryKind::Symlink && source.mode != existing.mode,
-        mtime: clamp(source.mtime) != existing.mtime,
+        // What is equal needs no probe of the file system, which would be a change by itself.
+        mtime: source.mtime != existing.mtime && clamp(source.mtime) != existing.mtime,
     };
     match &source.content {
         Content::Dir => Verdict::Keep { attributes },

@@ -1,8 +1,10 @@
 //! What the threads and tasks of one sending session share.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use crate::plan::{Excludes, XattrPolicy};
+use crate::session::error::SessionError;
 use crate::session::fate::{Fate, lock};
 use crate::session::progress::Progress;
 use crate::session::report::Tally;
@@ -29,6 +31,8 @@ pub struct Sending {
     pub book: Book,
     pub work: WorkQueue,
     pub changed: ChangedPaths,
+    /// The report is here: what breaks now breaks nothing.
+    pub reported: AtomicBool,
     pub tally: Arc<Tally>,
     pub progress: Arc<Progress>,
 }
@@ -43,6 +47,13 @@ impl Sending {
     pub fn tell_problems(&self) {
         for problem in self.tally.problems().kept() {
             self.post(&Message::Problem(problem.clone()));
+        }
+    }
+
+    /// A connection ended: the session's failure, unless its report is here.
+    pub fn broken(&self, error: SessionError) {
+        if !self.reported.load(Relaxed) {
+            self.fate.fail(error);
         }
     }
 

@@ -70,6 +70,7 @@ impl Passes {
         self.sending.post(&Message::Finish);
         match self.reply()? {
             Reply::Report(report) => {
+                self.sending.reported.store(true, Relaxed);
                 self.sending.post(&Message::Goodbye);
                 Ok(*report)
             }

@@ -1,7 +1,7 @@
 //! One session of the sender: connect, introduce, open lanes, run the threads, end.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -64,6 +64,7 @@ pub async fn run(job: &SendVolume) -> Result<Report, SessionError> {
         book: Book::default(),
         work: WorkQueue::default(),
         changed: ChangedPaths::default(),
+        reported: AtomicBool::new(false),
         tally: Arc::clone(&job.tally),
         progress: Arc::clone(&job.progress),
     });
@@ -187,7 +188,7 @@ async fn converse(
             buffer: Vec::new(),
         };
         crew.spawn("ferry-read", move || reader.run());
-        tasks.spawn(acknowledgements(inbox, credit, fate.clone()));
+        tasks.spawn(acknowledgements(inbox, credit, Arc::clone(sending)));
         outboxes.push(outbox);
     }
     let (replies, from_receiver) = mpsc::channel();
@@ -233,7 +234,7 @@ async fn answers(mut inbox: Inbox, sending: Arc<Sending>, feed: Arc<Feed>, repli
             Err(error) => Err(error),
         };
         if let Err(error) = handled {
-            sending.fate.fail(error);
+            sending.broken(error);
             return;
         }
     }
@@ -262,7 +263,7 @@ fn answer(message: Message, sending: &Sending, feed: &Feed, replies: &mpsc::Send
 }
 
 /// What the receiver says on a lane: how much it has taken.
-async fn acknowledgements(mut inbox: Inbox, credit: Arc<LaneCredit>, fate: Fate) {
+async fn acknowledgements(mut inbox: Inbox, credit: Arc<LaneCredit>, sending: Arc<Sending>) {
     loop {
         let next = async { Ok::<_, SessionError>(Message::decode(&inbox.recv().await?)?) };
         let error = match next.await {
@@ -271,7 +272,7 @@ async fn acknowledgements(mut inbox: Inbox, credit: Arc<LaneCredit>, fate: Fate)
             Ok(_) => SessionError::Protocol("it sent something else than a true acknowledgement".to_owned()),
             Err(error) => error,
         };
-        fate.fail(error);
+        sending.broken(error);
         return;
     }
 }
