@@ -12,8 +12,14 @@ use ferry_tests::scene::{Scene, within};
 use ferry_tests::{Context, Result, ensure, ports, trees, unprivileged};
 
 /// What may differ: all of it counted as loss.
-const LOST: [Aspect; 5] =
-    [Aspect::Owner, Aspect::SetId, Aspect::Devices, Aspect::Xattrs("trusted."), Aspect::Xattrs("security.")];
+const LOST: [Aspect; 6] = [
+    Aspect::Root,
+    Aspect::Owner,
+    Aspect::SetId,
+    Aspect::Devices,
+    Aspect::Xattrs("trusted."),
+    Aspect::Xattrs("security."),
+];
 const ACCEPTED: &str = "ownership,devices,trusted-xattrs,file-capabilities,selinux";
 
 /// `ferry sync` as that user: exit code and report.
