@@ -242,7 +242,7 @@ fn a_busy_volume_is_said_to_be_busy_and_the_first_sender_ends_well() -> Result<(
         let slow = ferry.send(&keys, receiver.port, &[("data", &first)], &["--bwlimit", "2M"])?;
         std::thread::sleep(Duration::from_secs(2));
         let other = ferry.send(&keys, receiver.port, &[("data", &second)], &["--retry-for", "2s"])?.finish(SOON)?;
-        other.exits(6)?.says(&["busy"])?;
+        other.exits(6)?.says(&["busy", "another source"])?;
         slow.finish(SOON)?.exits(0)?;
         compare::equal(&first, &destination)
     })

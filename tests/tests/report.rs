@@ -177,7 +177,10 @@ fn a_dry_run_itemises_and_touches_nothing() -> Result<()> {
         let keys = ferry.keys()?;
         let options = ["--dry-run", "--delete"];
         let local = ferry.sync(&source, &destination, &options)?.exits(0)?;
-        let remote = ferry.transfer(&keys, &source, &destination, &options)?.0.exits(0)?;
+        // A dry run completes nothing: `--once` would wait on.
+        let receiver = ferry.receive(&keys, &[("data", &destination)], &[])?;
+        let remote = ferry.send(&keys, receiver.port, &[("data", &source)], &options)?.finish(SOON)?.exits(0)?;
+        drop(receiver);
         compare::unmoved(&before.0, &compare::snapshot(&source)?).context("at the source")?;
         compare::unmoved(&before.1, &compare::snapshot(&destination)?).context("at the destination")?;
         for done in [local, remote] {
