@@ -11,6 +11,8 @@ pub enum Piece {
     Copy(u64),
     /// These bytes must be sent.
     Literal(u64),
+    /// These bytes are zeros, and the basis has something else.
+    Zero(u64),
 }
 
 impl Piece {
@@ -18,7 +20,7 @@ impl Piece {
     #[must_use]
     pub fn len(self) -> u64 {
         match self {
-            Self::Copy(len) | Self::Literal(len) => len,
+            Self::Copy(len) | Self::Literal(len) | Self::Zero(len) => len,
         }
     }
 
@@ -43,10 +45,16 @@ pub fn compare_segment(key: &LeafKey, source: &[u8], basis: &[LeafDigest], basis
         let len = leaf.len() as u64;
         let of_basis = basis_len.saturating_sub(start).min(LEAF_LEN as u64);
         let equal = digests.next().is_some_and(|theirs| of_basis == len && *theirs == leaf_digest(key, leaf));
-        match (pieces.last_mut(), equal) {
-            (Some(Piece::Copy(run)), true) | (Some(Piece::Literal(run)), false) => *run += len,
-            (_, true) => pieces.push(Piece::Copy(len)),
-            (_, false) => pieces.push(Piece::Literal(len)),
+        let piece = match equal {
+            true => Piece::Copy(len),
+            false if leaf.iter().all(|byte| *byte == 0) => Piece::Zero(len),
+            false => Piece::Literal(len),
+        };
+        match (pieces.last_mut(), piece) {
+            (Some(Piece::Copy(run)), Piece::Copy(len))
+            | (Some(Piece::Literal(run)), Piece::Literal(len))
+            | (Some(Piece::Zero(run)), Piece::Zero(len)) => *run += len,
+            (_, piece) => pieces.push(piece),
         }
         start += len;
     }
@@ -95,6 +103,14 @@ mod tests {
         assert_eq!(compare_segment(&KEY, &source, &one, 2 * LEAF), [Piece::Copy(LEAF), Piece::Literal(LEAF)]);
         let three = leaf_digests(&KEY, &[source.clone(), source.clone()].concat());
         assert_eq!(compare_segment(&KEY, &source, &three, 4 * LEAF), [Piece::Copy(2 * LEAF)]);
+    }
+
+    #[test]
+    fn zeros_over_something_else_are_not_sent() {
+        let basis = vec![5; 3 * LEAF_LEN];
+        let mut source = basis.clone();
+        source[LEAF_LEN..].fill(0);
+        assert_eq!(compare(&source, &basis), [Piece::Copy(LEAF), Piece::Zero(2 * LEAF)]);
     }
 
     #[test]

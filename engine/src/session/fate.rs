@@ -7,6 +7,9 @@ use tokio::sync::watch;
 
 use super::error::SessionError;
 
+/// How long the end of a data connection waits for the control connection to say why.
+pub const EXPLANATION: Duration = Duration::from_secs(1);
+
 /// How often a waiting thread looks whether its session still lives.
 pub const LOOK_AGAIN: Duration = Duration::from_millis(50);
 

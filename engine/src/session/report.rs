@@ -121,6 +121,13 @@ impl Tally {
         lock(&self.problems).push(problem);
     }
 
+    /// Adds what the peer met: in full what it told, and counted what is beyond.
+    pub(crate) fn add_peer(&self, told: Problems, total: u64) {
+        let mut problems = lock(&self.problems);
+        problems.add_uncounted(total.saturating_sub(told.total()));
+        told.kept().iter().for_each(|problem| problems.push(problem.clone()));
+    }
+
     /// How many problems there are.
     #[must_use]
     pub fn problems_total(&self) -> u64 {

@@ -86,8 +86,10 @@ where
     let ask = async {
         stream.write_all(request(proxy, to).as_bytes()).await?;
         stream.flush().await?;
-        let answer = read_answer(stream).await?;
-        judge(status_of(&answer)?)
+        let (answer, more) = read_answer(stream).await?;
+        judge(status_of(&answer)?)?;
+        // A refusal may explain itself at length; after a yes nobody speaks before we do.
+        if more { Err(ProxyError::Early) } else { Ok(()) }
     };
     timeout(deadline, ask).await.unwrap_or(Err(ProxyError::Slow(deadline.as_secs())))
 }
@@ -101,8 +103,8 @@ fn request(proxy: &ProxyUrl, to: &HostPort) -> String {
     format!("CONNECT {to} HTTP/1.1\r\nHost: {to}\r\n{credentials}\r\n")
 }
 
-/// Reads up to the empty line; nothing may follow it.
-async fn read_answer<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Vec<u8>, ProxyError> {
+/// Reads up to the empty line, and says whether anything follows it.
+async fn read_answer<S: AsyncRead + Unpin>(stream: &mut S) -> Result<(Vec<u8>, bool), ProxyError> {
     const END: &[u8] = b"\r\n\r\n";
     let mut answer = Vec::with_capacity(ANSWER_LEN_MAX);
     loop {
@@ -114,7 +116,8 @@ async fn read_answer<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Vec<u8>, Pr
             return Err(if answer.is_empty() { ProxyError::Closed } else { ProxyError::Garbage });
         }
         if let Some(end) = answer.windows(END.len()).position(|window| window == END) {
-            return if end + END.len() == answer.len() { Ok(answer) } else { Err(ProxyError::Early) };
+            let more = end + END.len() < answer.len();
+            return Ok((answer, more));
         }
         // What does not begin like HTTP is not read on for 8 KiB.
         if !answer.iter().zip(b"HTTP/1.").all(|(found, expected)| found == expected) {

@@ -87,6 +87,11 @@ impl Problems {
         }
     }
 
+    /// Adds problems that were only counted elsewhere.
+    pub fn add_uncounted(&mut self, count: u64) {
+        self.total = self.total.saturating_add(count);
+    }
+
     /// Those kept in full.
     #[must_use]
     pub fn kept(&self) -> &[Problem] {

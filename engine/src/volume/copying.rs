@@ -31,11 +31,29 @@ pub(super) fn write_all_at(file: &OwnedFd, bytes: &[u8], offset: u64) -> Result<
     Ok(())
 }
 
-/// Copies `len` bytes at `offset` of `from` to the same place in `to`.
+/// Copies `len` bytes at `offset` of `from` to the same place in `to`, where nothing is stored yet: holes stay holes.
 pub(super) fn copy_range(from: &OwnedFd, to: &OwnedFd, offset: u64, len: u64) -> Result<(), Error> {
     let end = offset.checked_add(len).ok_or(Errno::FBIG).cannot("copy within a file")?;
-    let at = copy_by_kernel(from, to, offset, end)?;
-    copy_by_hand(from, to, at, end)
+    let mut at = offset;
+    while at < end {
+        let (data, data_end) = next_data(from, at, end);
+        let copied = copy_by_kernel(from, to, data, data_end)?;
+        copy_by_hand(from, to, copied, data_end)?;
+        at = data_end;
+    }
+    Ok(())
+}
+
+/// The next stretch of `file` from `at` on that is stored, cut at `end`; empty at `end` when there is none.
+fn next_data(file: &OwnedFd, at: u64, end: u64) -> (u64, u64) {
+    let data = match seek(file, SeekFrom::Data(at)) {
+        Ok(data) => data.clamp(at, end),
+        Err(Errno::NXIO) => end,
+        // A file system that does not tell stores everything.
+        Err(_) => return (at, end),
+    };
+    let data_end = seek(file, SeekFrom::Hole(data)).map_or(end, |hole| hole.clamp(data, end));
+    (data, if data_end > data { data_end } else { end })
 }
 
 /// Returns how far it came: to `end`, or to where the kernel would not go on.

@@ -29,7 +29,7 @@ const GOLDEN: [(FrameKind, &str); 24] = [
           0001ff00e80700ff93ebdc0308ac02",
     ),
     (FrameKind::PassEnd, "00000005 12 ac020201"),
-    (FrameKind::Finish, "00000001 13"),
+    (FrameKind::Finish, "00000002 13 05"),
     (FrameKind::Goodbye, "00000001 14"),
     (FrameKind::Problem, "0000000b 15 0103642f6604676f6e65"),
     (FrameKind::Item, "00000007 16 030203642f66"),

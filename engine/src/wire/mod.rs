@@ -77,7 +77,10 @@ pub enum Message {
     /// All entries of the pass were sent.
     PassEnd(PassEnd),
     /// No further pass: sync and report.
-    Finish,
+    Finish {
+        /// Problems the sender met, those not sent in full included.
+        problems: u64,
+    },
     /// The report was received.
     Goodbye,
     /// A path and what went wrong with it.
@@ -120,7 +123,7 @@ impl Message {
             Self::Pass(pass) => pass.encode(),
             Self::Batch(batch) => batch.encode(),
             Self::PassEnd(end) => end.encode(),
-            Self::Finish => control::encode_empty(FrameKind::Finish),
+            Self::Finish { problems } => control::encode_number(FrameKind::Finish, *problems),
             Self::Goodbye => control::encode_empty(FrameKind::Goodbye),
             Self::Problem(problem) => control::encode_problem(problem),
             Self::Item(item) => item.encode(),
@@ -153,7 +156,9 @@ impl Message {
             FrameKind::Pass => Pass::decode(frame).map(Self::Pass),
             FrameKind::Batch => Batch::decode(frame).map(Self::Batch),
             FrameKind::PassEnd => PassEnd::decode(frame).map(Self::PassEnd),
-            FrameKind::Finish => empty(Self::Finish),
+            FrameKind::Finish => {
+                control::decode_number(frame, "problems").map(|problems| Self::Finish { problems })
+            }
             FrameKind::Goodbye => empty(Self::Goodbye),
             FrameKind::Problem => control::decode_problem(frame).map(Self::Problem),
             FrameKind::Item => Item::decode(frame).map(Self::Item),

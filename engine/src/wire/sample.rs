@@ -133,7 +133,7 @@ pub(super) fn messages() -> Vec<Message> {
         Message::Pass(Pass { kind: PassKind::Verify, number: 1, root }),
         Message::Batch(batch()),
         Message::PassEnd(PassEnd { entries: 300, bytes: 2, source_empty: true }),
-        Message::Finish,
+        Message::Finish { problems: 5 },
         Message::Goodbye,
         Message::Problem(Problem::new(path.clone(), Stage::Read, "gone")),
         Message::Item(Item { change: ItemChange::Delete, kind: EntryKind::Symlink, path }),

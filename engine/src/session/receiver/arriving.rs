@@ -1,7 +1,7 @@
 //! A large file that is arriving: its segments in any order on any lane, each covered once, then its end.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, RwLock};
+use std::sync::{Mutex, PoisonError, RwLock};
 
 use crate::session::fate::lock;
 use crate::types::limits::SEGMENT_LEN;
@@ -19,6 +19,8 @@ pub struct Arriving {
     pub plan: Box<Plan>,
     /// `None` once it is finished, or when it could not be opened, or is only compared.
     pub writer: RwLock<Option<FileWriter>>,
+    /// While everything is equal to the basis nothing is written: the stretches that were.
+    deferred: Mutex<Option<Vec<(u64, u64)>>>,
     state: Mutex<State>,
 }
 
@@ -60,7 +62,43 @@ impl Arriving {
         let size = plan.entry.size();
         let state =
             State { size, cursors: HashMap::new(), covered: Covered::default(), end: None, failed, differs: false };
-        Self { plan, writer: RwLock::new(writer), state: Mutex::new(state) }
+        Self { plan, writer: RwLock::new(writer), deferred: Mutex::new(None), state: Mutex::new(state) }
+    }
+
+    /// A file that is written only when something turns out to differ from its basis.
+    pub fn deferred(plan: Box<Plan>) -> Self {
+        let arriving = Self::new(plan, None, false);
+        *lock(&arriving.deferred) = Some(Vec::new());
+        arriving
+    }
+
+    /// Notes that a stretch equals the basis. `false` when the file is being written and it must be copied.
+    pub fn defer(&self, offset: u64, len: u64) -> bool {
+        match lock(&self.deferred).as_mut() {
+            None => false,
+            Some(stretches) => {
+                match stretches.last_mut() {
+                    Some((from, so_far)) if *from + *so_far == offset => *so_far += len,
+                    _ => stretches.push((offset, len)),
+                }
+                true
+            }
+        }
+    }
+
+    /// Whether nothing has differed so far.
+    pub fn is_deferred(&self) -> bool {
+        lock(&self.deferred).is_some()
+    }
+
+    /// Begins to write a deferred file: `open` gets the stretches to copy first. Nothing when it is being written.
+    pub fn begin<E>(&self, open: impl FnOnce(&[(u64, u64)]) -> Result<FileWriter, E>) -> Result<(), E> {
+        let mut deferred = lock(&self.deferred);
+        if let Some(stretches) = deferred.take() {
+            let writer = open(&stretches)?;
+            *self.writer.write().unwrap_or_else(PoisonError::into_inner) = Some(writer);
+        }
+        Ok(())
     }
 
     /// An operation covers `len` bytes at `offset`. The segment it completes, if it completes one.

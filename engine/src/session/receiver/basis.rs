@@ -12,7 +12,7 @@ use crate::volume::{BasisFile, Identity};
 use crate::wire::{Leaves, Message};
 
 use super::batches::Place;
-use super::context::{Mode, Receiving};
+use super::context::{PassMode, Receiving};
 
 /// Leaves that may be on their way without an answer.
 const LEAVES_OPEN_MAX: u64 = (SEGMENTS_COMPARED_MAX * SEGMENT_LEAVES) as u64;
@@ -96,7 +96,7 @@ pub fn run(receiving: &Receiving) -> Result<(), Ended> {
                 None
             }
         };
-        if let (Some(file), Mode::Verify) = (&file, receiving.mode()) {
+        if let (Some(file), PassMode::Verify) = (&file, receiving.mode()) {
             file.drop_cache();
         }
         for segment in 0..segments_compared(job.basis_len, job.source_len) {

@@ -206,8 +206,13 @@ impl Batches {
 
 /// A file's identity, for the rebuilding and comparing ways.
 pub fn basis_of(how: &How) -> Option<(Identity, u64)> {
+    status_of(how).map(|status| (status.identity, status.size))
+}
+
+/// The file that stands there, for the ways that use it.
+pub fn status_of(how: &How) -> Option<&Status> {
     match how {
-        How::InPlace(status) | How::Rebuild(status) | How::Compare(status) => Some((status.identity, status.size)),
+        How::InPlace(status) | How::Rebuild(status) | How::Compare(status) => Some(status),
         How::Create | How::Replace | How::Discard => None,
     }
 }

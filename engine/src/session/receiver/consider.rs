@@ -9,13 +9,13 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::plan::{AttributeDiff, Policy, Verdict, must_break};
 use crate::session::fate::Ended;
-use crate::types::{BatchId, Content, Entry, EntryIndex, EntryKind, LinkGroup, LossKind, Stage, limits};
+use crate::types::{BatchId, Content, Entry, EntryIndex, EntryKind, LinkGroup, LossKind, Name, RelPath, Stage, limits};
 use crate::volume::{Identity, Status};
-use crate::wire::{Have, Message, Need, NeedItem};
+use crate::wire::{Have, ItemChange, Message, Need, NeedItem};
 
 use super::basis::Job;
 use super::batches::{How, OpenBatch, Place, Plan, Slot};
-use super::context::{Mode, Receiving};
+use super::context::{PassMode, Receiving};
 use super::ledger::Close;
 use super::level::Level;
 use super::links::{Failure, Waiter};
@@ -30,6 +30,15 @@ pub struct Subdir {
     pub place: Option<Arc<Place>>,
     pub close: Option<Close>,
     pub stood: bool,
+    /// Dry run: where it would be made.
+    pub imagined: Option<RelPath>,
+}
+
+impl Subdir {
+    /// A directory in which nothing can be done.
+    pub fn none() -> Self {
+        Self { place: None, close: None, stood: false, imagined: None }
+    }
 }
 
 /// A batch while the generator is in it.
@@ -40,6 +49,9 @@ pub struct InBatch<'a> {
     slots: Vec<Slot>,
     need: Vec<NeedItem>,
     jobs: Vec<Job>,
+    /// Directories that stand where something else belongs; they go with the deletes.
+    pub in_the_way: Vec<Name>,
+    imagined: Option<RelPath>,
 }
 
 impl<'a> InBatch<'a> {
@@ -57,25 +69,30 @@ impl<'a> InBatch<'a> {
             receiving.batches.register(id, None);
             receiving.batch_done(id, level.id);
         }
-        Self { receiving, batch, id, slots: Vec::with_capacity(entries), need: Vec::new(), jobs: Vec::new() }
+        let (slots, imagined) = (Vec::with_capacity(entries), level.imagined.clone());
+        Self { receiving, batch, id, slots, need: Vec::new(), jobs: Vec::new(), in_the_way: Vec::new(), imagined }
     }
 
     /// Goes through one entry. A directory is announced, whatever became of it.
     pub fn consider(&mut self, entry: Entry, stands: bool) -> Result<Option<Subdir>, Ended> {
         let is_dir = entry.kind() == EntryKind::Dir;
+        let receiving = self.receiving;
         let Some(batch) = self.batch.clone() else {
             self.slots.push(Slot::Settled);
-            return Ok(is_dir.then_some(Subdir { place: None, close: None, stood: false }));
+            let path = self.imagined.as_ref().map(|dir| dir.join(&entry.name));
+            if let Some(path) = &path {
+                receiving.say(ItemChange::Create, entry.kind(), path.clone());
+            }
+            return Ok(is_dir.then_some(Subdir { imagined: path, ..Subdir::none() }));
         };
-        let receiving = self.receiving;
         let existing = if stands { self.look(&batch.place, &entry)? } else { None };
         if is_dir {
             self.slots.push(Slot::Settled);
             return self.consider_dir(&batch.place, entry, existing).map(Some);
         }
         let slot = match receiving.mode() {
-            Mode::Transfer => self.act(&batch, entry, existing)?,
-            Mode::DryRun | Mode::Verify => self.tell(&batch, entry, existing)?,
+            PassMode::Transfer => self.act(&batch, entry, existing)?,
+            PassMode::DryRun | PassMode::Verify => self.tell(&batch, entry, existing)?,
         };
         if !matches!(slot, Slot::Settled) {
             batch.remaining.fetch_add(1, Relaxed);
@@ -118,7 +135,7 @@ impl<'a> InBatch<'a> {
         let receiving = self.receiving;
         if let Some(group) = entry.link {
             if !receiving.links.lead(group) {
-                return self.follow(batch, entry, group, existing.map(|e| e.status));
+                return self.follow_past(batch, entry, group, existing.map(|e| e.status));
             }
         }
         let mut verdict = receiving.verdict(&entry, existing.as_ref(), receiving.policy());
@@ -142,6 +159,33 @@ impl<'a> InBatch<'a> {
                 Ok(Slot::Settled)
             }
         }
+    }
+
+    /// A further name of a group, when a directory may stand in its way.
+    fn follow_past(
+        &mut self,
+        batch: &Arc<OpenBatch>,
+        entry: Entry,
+        group: LinkGroup,
+        existing: Option<Status>,
+    ) -> Result<Slot, Ended> {
+        match existing {
+            Some(status) if status.kind == EntryKind::Dir => {
+                if self.clears(batch, &entry, &status) { self.follow(batch, entry, group, None) } else { Ok(Slot::Settled) }
+            }
+            existing => self.follow(batch, entry, group, existing),
+        }
+    }
+
+    /// Removes an empty directory that is in the way; a full one waits for the deletes.
+    fn clears(&mut self, batch: &OpenBatch, entry: &Entry, status: &Status) -> bool {
+        batch.place.touch();
+        if batch.place.dir.remove(&entry.name, status).is_ok() {
+            return true;
+        }
+        self.receiving.in_the_way(&batch.place, entry);
+        self.in_the_way.push(entry.name.clone());
+        false
     }
 
     fn follow(
@@ -171,11 +215,9 @@ impl<'a> InBatch<'a> {
     }
 
     fn blocked(&mut self, batch: &Arc<OpenBatch>, entry: Entry, status: &Status) -> Result<Slot, Ended> {
-        batch.place.touch();
-        if batch.place.dir.remove(&entry.name, status).is_ok() {
+        if self.clears(batch, &entry, status) {
             return self.make(batch, entry, How::Create);
         }
-        self.receiving.in_the_way(&batch.place, &entry);
         self.receiving.file_failed(entry.link, Failure::Problem)?;
         if self.receiving.unasked.load(Relaxed) && entry.kind() == EntryKind::File {
             return Ok(Slot::Awaited(Box::new(Plan { entry, how: How::Discard })));
@@ -186,7 +228,7 @@ impl<'a> InBatch<'a> {
     /// A file whose content must come, with what is here as a basis where that can help.
     fn ask(&mut self, batch: &Arc<OpenBatch>, entry: Entry, existing: &Existing) -> Slot {
         let status = existing.status;
-        let compares = self.receiving.options.checksum || self.receiving.mode() != Mode::Transfer;
+        let compares = self.receiving.options.checksum || self.receiving.mode() != PassMode::Transfer;
         let large = entry.size() > limits::PACKED_FILE_LEN_MAX;
         let useful = status.size > 0 && entry.size() > 0 && (large || compares);
         if !useful {
@@ -198,9 +240,9 @@ impl<'a> InBatch<'a> {
             && !existing.has_capability()
             && (!large || entry.size().max(status.size) >= IN_PLACE_LEN_MIN);
         let how = match (self.receiving.mode(), in_place) {
-            (Mode::Transfer, true) => How::InPlace(status),
-            (Mode::Transfer, false) => How::Rebuild(status),
-            (Mode::DryRun | Mode::Verify, _) => How::Compare(status),
+            (PassMode::Transfer, true) => How::InPlace(status),
+            (PassMode::Transfer, false) => How::Rebuild(status),
+            (PassMode::DryRun | PassMode::Verify, _) => How::Compare(status),
         };
         self.need.push(NeedItem { index: self.index(), have: Have::Basis(status.size) });
         self.jobs.push(Job {
@@ -238,7 +280,7 @@ impl<'a> InBatch<'a> {
             Verdict::Content => receiving.tell_content(&entry, &existing, path),
             Verdict::Keep { .. } => {
                 receiving.say_attributes(&entry, &existing, &path);
-                let compares = receiving.mode() == Mode::Verify || receiving.options.checksum;
+                let compares = receiving.mode() == PassMode::Verify || receiving.options.checksum;
                 if compares && entry.size() > 0 {
                     return Ok(self.ask(batch, entry, &existing));
                 }
@@ -251,30 +293,29 @@ impl<'a> InBatch<'a> {
     fn consider_dir(&self, place: &Arc<Place>, entry: Entry, existing: Option<Existing>) -> Result<Subdir, Ended> {
         let receiving = self.receiving;
         let path = place.dir.path().join(&entry.name);
-        let none = Subdir { place: None, close: None, stood: false };
         match (existing, receiving.mode()) {
             (Some(existing), mode) if existing.status.kind == EntryKind::Dir => {
-                if mode != Mode::Transfer {
+                if mode != PassMode::Transfer {
                     receiving.say_attributes(&entry, &existing, &path);
                 }
                 receiving.enter_dir(place, entry, &existing)
             }
-            (Some(existing), Mode::Transfer) => {
+            (Some(existing), PassMode::Transfer) => {
                 place.touch();
                 if let Err(error) = place.dir.remove(&entry.name, &existing.status) {
                     receiving.failed(path, Stage::Write, error)?;
-                    return Ok(none);
+                    return Ok(Subdir::none());
                 }
                 receiving.make_dir(place, entry)
             }
-            (None, Mode::Transfer) => receiving.make_dir(place, entry),
-            (Some(existing), Mode::DryRun | Mode::Verify) => {
-                receiving.tell_other(&entry, &existing, path);
-                Ok(none)
+            (None, PassMode::Transfer) => receiving.make_dir(place, entry),
+            (Some(existing), PassMode::DryRun | PassMode::Verify) => {
+                receiving.tell_other(&entry, &existing, path.clone());
+                Ok(Subdir { imagined: receiving.imagines(path), ..Subdir::none() })
             }
-            (None, Mode::DryRun | Mode::Verify) => {
-                receiving.tell_missing(&entry, path);
-                Ok(none)
+            (None, PassMode::DryRun | PassMode::Verify) => {
+                receiving.tell_missing(&entry, path.clone());
+                Ok(Subdir { imagined: receiving.imagines(path), ..Subdir::none() })
             }
         }
     }

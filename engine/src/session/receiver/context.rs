@@ -1,6 +1,6 @@
 //! What the threads and tasks of one receiving session share.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use crate::plan::{XattrPolicy, temporary_name};
@@ -10,7 +10,7 @@ use crate::session::progress::Progress;
 use crate::session::report::Tally;
 use crate::tunnel::Outbox;
 use crate::types::{
-    Bounds, Entry, Epoch, LeafKey, LossKind, Name, Options, OwnerPolicy, Problem, RelPath, SessionKey, Stage, Xattrs,
+    Bounds, Entry, Epoch, LeafKey, LossKind, Name, Options, OwnerPolicy, Problem, Problems, RelPath, SessionKey, Stage, Xattrs,
 };
 use crate::volume::{self, Applied, Attributes, Volume};
 use crate::wire::Message;
@@ -22,7 +22,7 @@ use super::links::Links;
 
 /// What is done with what the plan says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
+pub enum PassMode {
     /// Do it.
     Transfer,
     /// Say it.
@@ -47,11 +47,15 @@ pub struct Receiving {
     pub links: Links,
     pub basis: BasisQueue,
     pub tally: Arc<Tally>,
+    /// What the sender met.
+    pub peer: Mutex<Problems>,
     pub progress: Arc<Progress>,
     /// Whether the root directory's own attributes are those of the source.
     pub copies_root: bool,
     /// The volume was empty when the session began: the first pass brings contents unasked.
     pub empty: bool,
+    /// Dry run: the volume is not there yet; `volume` is the directory it would be made in.
+    pub missing: bool,
     /// This pass does.
     pub unasked: AtomicBool,
     /// The report was made: what breaks now breaks nothing.
@@ -65,11 +69,11 @@ pub struct Receiving {
 
 impl Receiving {
     /// What the current pass does.
-    pub fn mode(&self) -> Mode {
+    pub fn mode(&self) -> PassMode {
         match (self.verifying.load(Relaxed), self.options.dry_run) {
-            (true, _) => Mode::Verify,
-            (false, true) => Mode::DryRun,
-            (false, false) => Mode::Transfer,
+            (true, _) => PassMode::Verify,
+            (false, true) => PassMode::DryRun,
+            (false, false) => PassMode::Transfer,
         }
     }
 

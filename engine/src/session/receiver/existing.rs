@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use crate::plan::{self, AttributeDiff, Policy, Verdict, loss_of_xattr, temporary_epoch, xattr_changes};
 use crate::session::fate::Ended;
-use crate::types::{Content, Entry, EntryKind, LossKind, Name, Outcome, OwnerPolicy, RelPath, Stage, Xattr, Xattrs};
+use crate::types::{Content, Entry, EntryKind, LossKind, Mode, Name, Outcome, Owner, OwnerPolicy, RelPath, Stage, Xattr, Xattrs};
 use crate::volume::{self, Dir, Error, Identity, Status, XattrError};
 use crate::wire::{ItemChange, Report};
 
 use super::batches::{How, Place};
 use super::consider::Subdir;
-use super::context::{Mode, Receiving};
+use super::context::{PassMode, Receiving};
 use super::ledger::Close;
 use super::level::Level;
 
@@ -56,12 +56,32 @@ impl Existing {
 impl Receiving {
     /// What is compared in this pass.
     pub fn policy(&self) -> Policy {
-        Policy { owner: self.options.owner, checksum: self.options.checksum, verify: self.mode() == Mode::Verify }
+        Policy { owner: self.options.owner, checksum: self.options.checksum, verify: self.mode() == PassMode::Verify }
     }
 
-    /// What the plan says of an entry.
+    /// What the plan says of an entry. Without the privilege to change owners, what an entry cannot get does not count
+    /// as a difference: it would be one for ever.
     pub fn verdict(&self, entry: &Entry, existing: Option<&Existing>, policy: Policy) -> Verdict {
-        plan::compare(entry, existing.map(|e| &e.plan), &policy, |time| self.volume.clamp(time))
+        let clamp = |time| self.volume.clamp(time);
+        match existing {
+            Some(existing) if !self.volume.privilege().chown => {
+                let mut attainable = entry.clone();
+                (attainable.owner, attainable.mode) = self.attainable(entry, existing);
+                plan::compare(&attainable, Some(&existing.plan), &policy, clamp)
+            }
+            _ => plan::compare(entry, existing.map(|e| &e.plan), &policy, clamp),
+        }
+    }
+
+    /// The owner and mode an entry can get here.
+    fn attainable(&self, entry: &Entry, existing: &Existing) -> (Owner, Mode) {
+        let (privilege, have) = (self.volume.privilege(), &existing.status);
+        let keeps = self.options.owner == OwnerPolicy::Keep;
+        let wanted = if keeps { entry.owner } else { have.owner };
+        let plan = privilege.plan_owner(have.owner, wanted);
+        let owner = Owner::new(plan.uid.unwrap_or(have.owner.uid()), plan.gid.unwrap_or(have.owner.gid()));
+        let owner = owner.unwrap_or(have.owner);
+        (owner, privilege.attainable_mode(have.kind, entry.mode, owner.gid(), keeps && !plan.lost))
     }
 
     /// Whether what only the destination has matters in this pass.
@@ -130,18 +150,15 @@ impl Receiving {
         }
     }
 
+    /// Counts what of owner and mode cannot be kept; whether the rest differs.
     fn owner_or_mode_differs(&self, entry: &Entry, existing: &Existing, diff: AttributeDiff) -> bool {
-        let (privilege, have) = (self.volume.privilege(), &existing.status);
-        let keeps = self.options.owner == OwnerPolicy::Keep;
-        let wanted = if keeps { entry.owner } else { have.owner };
-        let plan = privilege.plan_owner(have.owner, wanted);
-        let gid = plan.gid.unwrap_or(have.owner.gid());
-        let mode = privilege.attainable_mode(have.kind, entry.mode, gid, keeps && !plan.lost);
-        let mode_lost = diff.mode && mode != entry.mode;
-        if plan.lost || mode_lost {
+        let (owner, mode) = self.attainable(entry, existing);
+        let keeps_owner = self.options.owner == OwnerPolicy::Keep;
+        let has_mode = entry.kind() != EntryKind::Symlink;
+        if (keeps_owner && owner != entry.owner) || (has_mode && mode != entry.mode) {
             self.lost(LossKind::Ownership);
         }
-        plan.uid.is_some() || plan.gid.is_some() || (diff.mode && mode != have.mode)
+        diff.owner || diff.mode
     }
 
     fn xattrs_differ(&self, entry: &Entry, existing: &Existing) -> bool {
@@ -200,11 +217,11 @@ impl Receiving {
             Ok(dir) => {
                 self.tally.add(|t| &t.created, 1);
                 let place = Arc::new(Place::new(dir, place.inherited, false));
-                Ok(Subdir { place: Some(place), close: Some(Close { entry, differs: true }), stood: false })
+                Ok(Subdir { place: Some(place), close: Some(Close { entry, differs: true }), stood: false, imagined: None })
             }
             Err(error) => {
                 self.failed(place.dir.path().join(&entry.name), Stage::Write, error)?;
-                Ok(Subdir { place: None, close: None, stood: false })
+                Ok(Subdir::none())
             }
         }
     }
@@ -215,11 +232,11 @@ impl Receiving {
             Ok(dir) => dir,
             Err(error) => {
                 self.failed(parent.dir.path().join(&entry.name), Stage::Compare, error)?;
-                return Ok(Subdir { place: None, close: None, stood: false });
+                return Ok(Subdir::none());
             }
         };
         let place = self.place(&dir, &existing.status, existing.has_default_acl() && self.xattrs.enabled);
-        let transfers = self.mode() == Mode::Transfer;
+        let transfers = self.mode() == PassMode::Transfer;
         let mut differs = transfers && self.dir_differs(&entry, existing);
         if differs {
             self.tally.add(|t| &t.updated, 1);
@@ -230,7 +247,7 @@ impl Receiving {
             differs = true;
         }
         let place = Arc::new(place);
-        Ok(Subdir { place: Some(place), close: Some(Close { entry, differs }), stood: true })
+        Ok(Subdir { place: Some(place), close: Some(Close { entry, differs }), stood: true, imagined: None })
     }
 
     /// Makes a link, pipe, socket or device, beside and renamed over when something stands there.
@@ -257,18 +274,23 @@ impl Receiving {
         Ok(status.map_or(Identity { dev: 0, ino: 0 }, |status| status.identity))
     }
 
+    /// Dry run: the directory at `path` would be made, and what is in it too.
+    pub fn imagines(&self, path: RelPath) -> Option<RelPath> {
+        (self.mode() == PassMode::DryRun).then_some(path)
+    }
+
     /// Dry run: it would be made. Verification: it is missing.
     pub fn tell_missing(&self, entry: &Entry, path: RelPath) {
         match self.mode() {
-            Mode::Verify => self.difference(path, "it is missing at the destination"),
-            Mode::DryRun | Mode::Transfer => self.say(ItemChange::Create, entry.kind(), path),
+            PassMode::Verify => self.difference(path, "it is missing at the destination"),
+            PassMode::DryRun | PassMode::Transfer => self.say(ItemChange::Create, entry.kind(), path),
         }
     }
 
     /// Dry run: it would be replaced. Verification: something else stands there.
     pub fn tell_other(&self, entry: &Entry, existing: &Existing, path: RelPath) {
         match self.mode() {
-            Mode::Verify => {
+            PassMode::Verify => {
                 let (here, there) = (existing.status.kind.word(), entry.kind().word());
                 let text = if here == there {
                     format!("the {here} is not the one of the source")
@@ -277,14 +299,14 @@ impl Receiving {
                 };
                 self.difference(path, text);
             }
-            Mode::DryRun | Mode::Transfer => self.say(ItemChange::Update, entry.kind(), path),
+            PassMode::DryRun | PassMode::Transfer => self.say(ItemChange::Update, entry.kind(), path),
         }
     }
 
     /// Dry run: its content would be sent. Verification: size or time tell that it differs.
     pub fn tell_content(&self, entry: &Entry, existing: &Existing, path: RelPath) {
         match self.mode() {
-            Mode::Verify => {
+            PassMode::Verify => {
                 let text = if entry.size() == existing.status.size {
                     format!("its time is {}, the source's is {}", existing.status.mtime, entry.mtime)
                 } else {
@@ -292,7 +314,7 @@ impl Receiving {
                 };
                 self.difference(path, text);
             }
-            Mode::DryRun | Mode::Transfer => self.say(ItemChange::Update, entry.kind(), path),
+            PassMode::DryRun | PassMode::Transfer => self.say(ItemChange::Update, entry.kind(), path),
         }
     }
 
@@ -307,14 +329,14 @@ impl Receiving {
         let losses = self.tally.loss();
         let differs = self.attributes_differ(entry, existing, attributes);
         match self.mode() {
-            Mode::Verify => {
+            PassMode::Verify => {
                 self.tally.set_loss(losses);
                 if differs {
                     self.difference(path.clone(), "its attributes differ from the source's");
                 }
             }
-            Mode::DryRun if differs => self.say(ItemChange::Attributes, entry.kind(), path.clone()),
-            Mode::DryRun | Mode::Transfer => {}
+            PassMode::DryRun if differs => self.say(ItemChange::Attributes, entry.kind(), path.clone()),
+            PassMode::DryRun | PassMode::Transfer => {}
         }
     }
 

@@ -11,7 +11,7 @@ use crate::volume::{self, Dir, Listing, Status};
 use crate::wire::ItemChange;
 
 use super::batches::Place;
-use super::context::{Mode, Receiving};
+use super::context::{PassMode, Receiving};
 
 /// Extras of a pass.
 #[derive(Debug, Default)]
@@ -237,8 +237,8 @@ impl Sweep<'_> {
         for name in names.iter().filter(|name| self.is_extra(place, name)) {
             let path = place.dir.path().join(name);
             match self.receiving.mode() {
-                Mode::Verify => self.receiving.difference(path, "the source does not have it"),
-                Mode::DryRun | Mode::Transfer => {
+                PassMode::Verify => self.receiving.difference(path, "the source does not have it"),
+                PassMode::DryRun | PassMode::Transfer => {
                     let kind = place.dir.status_of(name).ok().flatten().map_or(EntryKind::File, |s| s.kind);
                     self.receiving.say(ItemChange::Delete, kind, path);
                 }

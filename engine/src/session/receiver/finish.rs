@@ -7,8 +7,8 @@ use crate::types::{Entry, EntryKind, LinkGroup, Stage};
 use crate::volume::{self, FileWriter, Finished, Identity, Status};
 use crate::wire::{Item, ItemChange};
 
-use super::batches::{How, OpenBatch, Place, Plan};
-use super::context::{Mode, Receiving};
+use super::batches::{How, OpenBatch, Place, Plan, status_of};
+use super::context::{PassMode, Receiving};
 use super::links::{Failure, Joined, Leader, Waiter};
 
 impl Receiving {
@@ -64,8 +64,7 @@ impl Receiving {
         let Plan { entry, how } = plan;
         match how {
             How::Compare(status) => self.file_ready(&batch.place, &entry, status.identity),
-            How::InPlace(status) => self.keep_with_attributes(&batch.place, &entry, &status),
-            How::Rebuild(status) => self.keep_or_break(&batch.place, &entry, &status),
+            How::InPlace(_) | How::Rebuild(_) => self.keep_or_break(&batch.place, &Plan { entry, how }),
             How::Create | How::Replace | How::Discard => Err(self.broke("it calls a file the same that is not there")),
         }
     }
@@ -88,12 +87,15 @@ impl Receiving {
         }
     }
 
-    fn keep_or_break(&self, place: &Arc<Place>, entry: &Entry, status: &Status) -> Result<(), Ended> {
+    /// A file whose content is the source's already: attributes only, in an inode of its own.
+    pub fn keep_or_break(&self, place: &Arc<Place>, plan: &Plan) -> Result<(), Ended> {
+        let Some(status) = status_of(&plan.how) else {
+            return Err(self.broke("it calls a file the same that is not there"));
+        };
         if status.nlink > 1 {
-            self.break_links(place, entry, status)
-        } else {
-            self.keep_with_attributes(place, entry, status)
+            return self.break_links(place, &plan.entry, status);
         }
+        self.keep_with_attributes(place, &plan.entry, status)
     }
 
     /// Replaces a name of an inode that has others by an inode of its own with the same content, copied here.
@@ -178,15 +180,15 @@ impl Receiving {
         }
         let path = || place.dir.path().join(&entry.name);
         match self.mode() {
-            Mode::Verify => {
+            PassMode::Verify => {
                 self.difference(path(), "it is not a hard link to the same file as at the source");
                 return Ok(());
             }
-            Mode::DryRun => {
+            PassMode::DryRun => {
                 self.say(existing.map_or(ItemChange::Create, |_| ItemChange::Update), entry.kind(), path());
                 return Ok(());
             }
-            Mode::Transfer => place.touch(),
+            PassMode::Transfer => place.touch(),
         }
         if existing.is_some_and(|status| status.kind == EntryKind::Dir) {
             return Ok(self.in_the_way(place, entry));
@@ -230,9 +232,9 @@ impl Receiving {
     pub fn say_content_differs(&self, batch: &OpenBatch, entry: &Entry) {
         let path = batch.place.dir.path().join(&entry.name);
         match self.mode() {
-            Mode::Verify => self.difference(path, "its content differs from the source's"),
-            Mode::DryRun => self.say(ItemChange::Update, entry.kind(), path),
-            Mode::Transfer => self.problem(path, Stage::Compare, "its content differs"),
+            PassMode::Verify => self.difference(path, "its content differs from the source's"),
+            PassMode::DryRun => self.say(ItemChange::Update, entry.kind(), path),
+            PassMode::Transfer => self.problem(path, Stage::Compare, "its content differs"),
         }
     }
 

@@ -13,14 +13,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 
 use crate::plan::Excludes;
-use crate::session::fate::{Ended, LOOK_AGAIN};
+use crate::session::fate::{Ended, LOOK_AGAIN, lock};
 use crate::session::progress::Phase;
 use crate::types::{Content, DirId, Entry, Name, Outcome, Stage};
 use crate::wire::{Batch, ListEnd, Message, Pass, PassEnd, PassKind, Report, RootEntry};
 
-use super::batches::Place;
-use super::consider::InBatch;
-use super::context::{Mode, Receiving};
+use super::consider::{InBatch, Subdir};
+use super::context::{PassMode, Receiving};
 use super::extras::{Extras, Sweep};
 use super::ledger::Close;
 use super::level::Level;
@@ -31,7 +30,7 @@ pub enum Order {
     Pass(Pass),
     Batch(Batch),
     PassEnd(PassEnd),
-    Finish,
+    Finish { problems: u64 },
 }
 
 /// The generator of a session.
@@ -69,7 +68,7 @@ impl Generator {
                 Order::Pass(pass) if !self.in_pass => self.begin(pass)?,
                 Order::Batch(batch) if self.in_pass => self.batch(batch)?,
                 Order::PassEnd(end) if self.in_pass => self.end(&end)?,
-                Order::Finish if !self.in_pass => return self.finish(),
+                Order::Finish { problems } if !self.in_pass => return self.finish(problems),
                 _ => return Err(self.receiving.broke("a message came outside its place in a pass")),
             }
         }
@@ -112,6 +111,10 @@ impl Generator {
 
     fn open_root(&mut self, root: RootEntry) -> Result<(), Ended> {
         let receiving = Arc::clone(&self.receiving);
+        if receiving.missing {
+            let imagined = Some(crate::types::RelPath::root());
+            return self.enter(DirId(0), None, Subdir { imagined, ..Subdir::none() });
+        }
         let dir = Arc::clone(receiving.volume.root());
         let RootEntry { mode, owner, mtime, xattrs } = root;
         // The root has no name; this one is never used as one.
@@ -121,23 +124,17 @@ impl Generator {
         let existing = receiving.describe_dir(&dir, &status)?;
         let place = Arc::new(receiving.place(&dir, &status, existing.has_default_acl()));
         let differs = receiving.copies_root && receiving.dir_differs(&entry, &existing);
-        if receiving.mode() == Mode::Verify && receiving.copies_root {
+        if receiving.mode() == PassMode::Verify && receiving.copies_root {
             receiving.say_attributes(&entry, &existing, &crate::types::RelPath::root());
         }
         let close = receiving.copies_root.then_some(Close { entry, differs });
-        self.enter(DirId(0), None, Some(place), close, true)
+        self.enter(DirId(0), None, Subdir { place: Some(place), close, stood: true, imagined: None })
     }
 
     /// A directory was announced and stands (or does not, and is only followed).
-    fn enter(
-        &mut self,
-        id: DirId,
-        parent: Option<DirId>,
-        place: Option<Arc<Place>>,
-        close: Option<Close>,
-        stood: bool,
-    ) -> Result<(), Ended> {
+    fn enter(&mut self, id: DirId, parent: Option<DirId>, subdir: Subdir) -> Result<(), Ended> {
         let receiving = Arc::clone(&self.receiving);
+        let Subdir { place, close, stood, imagined } = subdir;
         receiving.ledger.open(id, parent, place.clone(), close);
         let level = match place {
             Some(place) if stood => {
@@ -147,7 +144,7 @@ impl Generator {
                 }
                 level
             }
-            place => Level::new_dir(id, place),
+            place => Level::new_dir(id, place, imagined),
         };
         self.levels.insert(id, level);
         Ok(())
@@ -182,8 +179,11 @@ impl Generator {
             if let Some(subdir) = announced {
                 let id = DirId(self.next_dir);
                 self.next_dir += 1;
-                self.enter(id, Some(dir), subdir.place, subdir.close, subdir.stood)?;
+                self.enter(id, Some(dir), subdir)?;
             }
+        }
+        if receiving.mode() == PassMode::Transfer && receiving.options.delete {
+            level.extras.append(&mut work.in_the_way);
         }
         work.publish()?;
         match end {
@@ -206,14 +206,14 @@ impl Generator {
         };
         if let Some(place) = level.place.clone() {
             let mut names = std::mem::take(&mut level.extras);
-            if receiving.mode() == Mode::Transfer {
+            if receiving.mode() == PassMode::Transfer {
                 receiving.clear_temporaries(&place, &mut names)?;
             }
             let sweep = Sweep { receiving: &receiving, excludes: &self.excludes };
             if known && end == ListEnd::Complete && receiving.looks_for_extras() {
                 match receiving.mode() {
-                    Mode::Transfer => self.extras.add(sweep, &place, names, level.extras_beyond)?,
-                    Mode::DryRun | Mode::Verify => sweep.say(&place, &names),
+                    PassMode::Transfer => self.extras.add(sweep, &place, names, level.extras_beyond)?,
+                    PassMode::DryRun | PassMode::Verify => sweep.say(&place, &names),
                 }
             }
         }
@@ -229,7 +229,7 @@ impl Generator {
         receiving.ledger.await_idle(&receiving.fate)?;
         self.in_pass = false;
         let mut again = false;
-        if receiving.mode() == Mode::Transfer {
+        if receiving.mode() == PassMode::Transfer {
             receiving.tally.scanned.store(end.entries, Relaxed);
             receiving.tally.bytes_total.store(end.bytes, Relaxed);
             again = self.delete(end)?;
@@ -276,13 +276,13 @@ impl Generator {
     }
 
     /// Everything to disk, then the report.
-    fn finish(self) -> Result<Report, Ended> {
+    fn finish(self, peer_total: u64) -> Result<Report, Ended> {
         let receiving = &self.receiving;
         if !receiving.options.dry_run {
             receiving.progress.enter(Phase::Syncing);
             self.sync()?;
         }
-        if receiving.blocked.load(Relaxed) && self.halted.is_none() && receiving.mode() == Mode::Transfer {
+        if receiving.blocked.load(Relaxed) && self.halted.is_none() && receiving.mode() == PassMode::Transfer {
             let cause = "a directory stands where the source has something else, and was not removed";
             receiving.problem(crate::types::RelPath::root(), Stage::Write, cause);
         }
@@ -290,6 +290,8 @@ impl Generator {
         for problem in problems.kept() {
             receiving.post(&Message::Problem(problem.clone()));
         }
+        let peer = std::mem::take(&mut *lock(&receiving.peer));
+        receiving.tally.add_peer(peer, peer_total);
         let (mut outcome, text) = receiving.tally.outcome(receiving.options.accept_loss);
         let mut text = text.unwrap_or_default();
         if let Some(halted) = self.halted {

@@ -10,7 +10,7 @@ use crate::types::{DirId, Entry, Stage};
 use crate::wire::Message;
 
 use super::batches::{OpenBatch, Place};
-use super::context::{Mode, Receiving};
+use super::context::{PassMode, Receiving};
 
 /// The attributes a directory gets when everything in it is settled.
 #[derive(Debug)]
@@ -112,7 +112,7 @@ impl Receiving {
     pub fn release_dir(&self, id: DirId) {
         let mut next = Some(id);
         while let Some(node) = next.and_then(|id| self.ledger.release(id)) {
-            if self.mode() == Mode::Transfer {
+            if self.mode() == PassMode::Transfer {
                 self.close_dir(&node);
             }
             next = node.parent;

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::plan::temporary_epoch;
-use crate::types::{DirId, Name, limits};
+use crate::types::{DirId, Name, RelPath, limits};
 use crate::volume::{self, Listed, Listing};
 
 use super::batches::Place;
@@ -23,6 +23,8 @@ pub struct Level {
     pub extras: Vec<Name>,
     /// How many there are beyond those kept.
     pub extras_beyond: u64,
+    /// Dry run: it would be made here, with all that is in it.
+    pub imagined: Option<RelPath>,
     /// They matter: something may be deleted, or differences are looked for.
     pub keeps_extras: bool,
 }
@@ -39,8 +41,8 @@ enum Names {
 
 impl Level {
     /// A directory that did not exist before.
-    pub fn new_dir(id: DirId, place: Option<Arc<Place>>) -> Self {
-        Self::with(id, place, Names::New)
+    pub fn new_dir(id: DirId, place: Option<Arc<Place>>, imagined: Option<RelPath>) -> Self {
+        Self { imagined, ..Self::with(id, place, Names::New) }
     }
 
     /// A directory that stands there.
@@ -55,7 +57,7 @@ impl Level {
     }
 
     fn with(id: DirId, place: Option<Arc<Place>>, names: Names) -> Self {
-        Self { id, place, names, last: None, extras: Vec::new(), extras_beyond: 0, keeps_extras: false }
+        Self { id, place, names, last: None, extras: Vec::new(), extras_beyond: 0, keeps_extras: false, imagined: None }
     }
 
     /// Whether names still come in order. A name that does not is the peer's fault.

@@ -1,6 +1,7 @@
 //! One session of the receiver: admit, welcome, take lanes as they come, run the threads, end.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use crate::delta::session_key;
 use crate::plan::{Excludes, XattrPolicy};
 use crate::session::crew::Crew;
 use crate::session::error::SessionError;
-use crate::session::fate::Fate;
+use crate::session::fate::{EXPLANATION, Fate, lock};
 use crate::session::sender::random;
 use crate::tunnel::{Inbox, Outbox};
 use crate::types::{Epoch, LeafKey, Options, Outcome, RootAttrs, Token, limits};
@@ -50,6 +51,7 @@ struct Ready {
     excludes: Excludes,
     notes: Vec<String>,
     empty: bool,
+    missing: bool,
     copies_root: bool,
 }
 
@@ -116,9 +118,11 @@ pub async fn run(
         links: Links::default(),
         basis: BasisQueue::default(),
         tally,
+        peer: Mutex::default(),
         progress: Arc::clone(&registry.progress),
         copies_root: ready.copies_root,
         empty: ready.empty,
+        missing: ready.missing,
         unasked: AtomicBool::new(false),
         reported: AtomicBool::new(false),
         verifying: AtomicBool::new(false),
@@ -156,7 +160,13 @@ pub async fn refuse_politely(outbox: Outbox, inbox: Inbox, refuse: Refuse) {
 /// Opens the volume and settles what this session may do.
 fn prepare(registry: &Registry, slot: &Slot, hello: &Hello) -> Result<Ready, Refuse> {
     let unusable = |text: String| Refuse { reason: RefuseReason::Unusable, text };
-    let volume = Volume::open_destination(&slot.path)
+    let missing = hello.options.dry_run && !slot.path.exists();
+    let opened = match slot.path.parent().filter(|_| missing) {
+        Some(parent) if parent.as_os_str().is_empty() => Volume::open_source(Path::new(".")),
+        Some(parent) => Volume::open_source(parent),
+        None => Volume::open_destination(&slot.path),
+    };
+    let volume = opened
         .map_err(|e| unusable(format!("cannot open the volume {}: {e}", slot.name)))?;
     let lock = volume
         .lock()
@@ -181,7 +191,7 @@ fn prepare(registry: &Registry, slot: &Slot, hello: &Hello) -> Result<Ready, Ref
             volume.privilege().euid
         ));
     }
-    Ok(Ready { volume: Arc::new(volume), lock, options, excludes, notes, empty, copies_root })
+    Ok(Ready { volume: Arc::new(volume), lock, options, excludes, notes, empty: empty && !missing, missing, copies_root })
 }
 
 pub fn busy(text: &str) -> Refuse {
@@ -283,9 +293,9 @@ async fn follow(
             Message::Pass(pass) => Order::Pass(pass),
             Message::Batch(batch) => Order::Batch(batch),
             Message::PassEnd(end) => Order::PassEnd(end),
-            Message::Finish => Order::Finish,
+            Message::Finish { problems } => Order::Finish { problems },
             Message::Problem(problem) => {
-                receiving.tally.problem(problem);
+                lock(&receiving.peer).push(problem);
                 continue;
             }
             Message::Goodbye => {
@@ -339,8 +349,14 @@ async fn read_lane(mut inbox: Inbox, queue: Arc<LaneQueue>, receiving: Arc<Recei
                 let what = "it sent more content on a data connection than its credit".to_owned();
                 return receiving.fate.fail(SessionError::Protocol(what));
             }
-            Err(_) if receiving.reported.load(Relaxed) => return,
-            Err(error) => return receiving.fate.fail(error),
+            Err(error) => {
+                // The sender says on control why it closes; its last word may be on the way.
+                tokio::time::sleep(EXPLANATION).await;
+                if !receiving.reported.load(Relaxed) {
+                    receiving.fate.fail(error);
+                }
+                return;
+            }
         }
     }
 }

@@ -172,6 +172,7 @@ impl Writer {
         let mut fatal = None;
         let arriving = batch.arriving(index, |plan| {
             let opened = match plan.how {
+                How::Rebuild(_) => return Arriving::deferred(plan),
                 How::Compare(_) | How::Discard => Ok(None),
                 _ => self.open(batch, &plan).map(Some),
             };
@@ -226,12 +227,30 @@ impl Writer {
         receiving.charge(len)?;
         let batch = self.open_batch(view.head.batch)?;
         let arriving = self.arriving(&batch, view.head.index)?;
+        self.begin(&batch, &arriving)?;
         self.apply(&batch, &arriving, view.head.offset, len, |writer| writer.write_at(view.payload, view.head.offset))?;
         if matches!(arriving.plan.how, How::Compare(_)) {
             arriving.differs();
         }
         self.taken += len;
         self.finish_if_complete(&batch, view.head.index, &arriving)
+    }
+
+    /// Something differs: a file that was only compared so far is written from here on.
+    fn begin(&self, batch: &OpenBatch, arriving: &Arriving) -> Result<(), Ended> {
+        let How::Rebuild(status) = &arriving.plan.how else { return Ok(()) };
+        let begun = arriving.begin(|stretches| {
+            batch.place.touch();
+            let writer = self.rebuild(&batch.place, &arriving.plan.entry.name, status.identity)?;
+            for (offset, len) in stretches {
+                writer.copy_from_basis(*offset, *len)?;
+            }
+            Ok::<_, volume::Error>(writer)
+        });
+        begun.or_else(|error| {
+            arriving.fail();
+            self.receiving.failed(path(batch, &arriving.plan), Stage::Write, error)
+        })
     }
 
     /// Does one operation, and counts what it covers.
@@ -281,7 +300,12 @@ impl Writer {
         for run in &runs.runs {
             let end = offset.checked_add(run.len).ok_or_else(|| receiving.broke("a run ends beyond all bounds"))?;
             let len = run.len;
+            let deferred = run.kind == RunKind::Copy && arriving.defer(offset, len);
+            if run.kind == RunKind::Hole {
+                self.begin(&batch, &arriving)?;
+            }
             let operation = |writer: &FileWriter| match run.kind {
+                RunKind::Copy if deferred => Ok(()),
                 RunKind::Copy => writer.copy_from_basis(offset, len),
                 RunKind::Hole => writer.hole(offset, len),
                 RunKind::Void => Ok(()),
@@ -310,14 +334,28 @@ impl Writer {
 
     fn finish_if_complete(&self, batch: &OpenBatch, index: EntryIndex, arriving: &Arriving) -> Result<(), Ended> {
         let Some(end) = arriving.complete() else { return Ok(()) };
+        if let (How::Rebuild(status), true) = (&arriving.plan.how, !end.failed) {
+            if status.size != arriving.plan.entry.size() {
+                self.begin(batch, arriving)?;
+            }
+        }
         batch.settle(index);
         let writer = arriving.writer.write().unwrap_or_else(PoisonError::into_inner).take();
-        self.finish(batch, &arriving.plan, writer, end)?;
+        let same = arriving.is_deferred();
+        self.finish(batch, &arriving.plan, writer, end, same)?;
         self.receiving.settled(batch, 1);
         Ok(())
     }
 
-    fn finish(&self, batch: &OpenBatch, plan: &Plan, writer: Option<FileWriter>, end: End) -> Result<(), Ended> {
+    /// The file's last step. `same`: nothing differed from its basis.
+    fn finish(
+        &self,
+        batch: &OpenBatch,
+        plan: &Plan,
+        writer: Option<FileWriter>,
+        end: End,
+        same: bool,
+    ) -> Result<(), Ended> {
         let receiving = &self.receiving;
         if let How::Compare(_) = plan.how {
             if end.differs && end.state == FileState::AsScanned {
@@ -327,6 +365,7 @@ impl Writer {
         }
         let whole = end.state == FileState::AsScanned && !end.failed;
         match writer {
+            None if whole && same => receiving.keep_or_break(&batch.place, plan),
             Some(writer) if whole => receiving.finish_file(batch, plan, writer),
             Some(writer) => {
                 writer.abandon();

@@ -9,7 +9,7 @@ use crate::session::fate::{Fate, lock};
 use crate::session::progress::Progress;
 use crate::session::report::Tally;
 use crate::tunnel::Outbox;
-use crate::types::{ChownTo, LeafKey, Options, Problem, RelPath, SessionKey, Stage, limits};
+use crate::types::{ChownTo, LeafKey, Options, Problem, Problems, RelPath, SessionKey, Stage, limits};
 use crate::volume::Volume;
 use crate::wire::Message;
 
@@ -31,6 +31,8 @@ pub struct Sending {
     pub book: Book,
     pub work: WorkQueue,
     pub changed: ChangedPaths,
+    /// What the receiver met.
+    pub peer: Mutex<Problems>,
     /// The report is here: what breaks now breaks nothing.
     pub reported: AtomicBool,
     pub tally: Arc<Tally>,

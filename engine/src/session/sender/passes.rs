@@ -67,7 +67,7 @@ impl Passes {
         }
         self.sending.progress.enter(Phase::Syncing);
         self.sending.tell_problems();
-        self.sending.post(&Message::Finish);
+        self.sending.post(&Message::Finish { problems: self.sending.tally.problems_total() });
         match self.reply()? {
             Reply::Report(report) => {
                 self.sending.reported.store(true, Relaxed);

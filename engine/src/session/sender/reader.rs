@@ -269,6 +269,11 @@ impl Reader {
                     self.sending.tally.add(|t| &t.copied, len);
                     *at += len;
                 }
+                Piece::Zero(len) => {
+                    self.runs(file, *at, &[Run { kind: RunKind::Hole, len }])?;
+                    self.sending.tally.add(|t| &t.holes, len);
+                    *at += len;
+                }
                 Piece::Literal(_) => {
                     while !now.is_empty() {
                         let (chunk, more) = now.split_at_checked(limits::DATA_LEN_MAX).unwrap_or((now, &[]));

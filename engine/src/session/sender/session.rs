@@ -1,6 +1,6 @@
 //! One session of the sender: connect, introduce, open lanes, run the threads, end.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::delta::session_key;
 use crate::plan::{Excludes, XattrPolicy};
 use crate::session::crew::Crew;
 use crate::session::error::SessionError;
-use crate::session::fate::Fate;
+use crate::session::fate::{EXPLANATION, Fate, lock};
 use crate::tunnel::{self, Inbox, Outbox};
 use crate::types::{Outcome, limits};
 use crate::volume::keeps_selinux;
@@ -64,6 +64,7 @@ pub async fn run(job: &SendVolume) -> Result<Report, SessionError> {
         book: Book::default(),
         work: WorkQueue::default(),
         changed: ChangedPaths::default(),
+        peer: Mutex::default(),
         reported: AtomicBool::new(false),
         tally: Arc::clone(&job.tally),
         progress: Arc::clone(&job.progress),
@@ -219,7 +220,11 @@ async fn converse(
     crew.all_gone().await;
     tasks.shutdown().await;
     match (report, fate.take_error()) {
-        (Some(report), _) => Ok(report),
+        (Some(report), _) => {
+            let peer = std::mem::take(&mut *lock(&sending.peer));
+            sending.tally.add_peer(peer, report.problems_total);
+            Ok(report)
+        }
         (None, Some(error)) => Err(error),
         (None, None) => Err(SessionError::Internal("the session ended without a report")),
     }
@@ -254,7 +259,7 @@ fn answer(message: Message, sending: &Sending, feed: &Feed, replies: &mpsc::Send
         }
         Message::PassDone { again } => drop(replies.send(Reply::PassDone { again })),
         Message::Report(report) => drop(replies.send(Reply::Report(Box::new(report)))),
-        Message::Problem(problem) => sending.tally.problem(problem),
+        Message::Problem(problem) => lock(&sending.peer).push(problem),
         Message::Item(item) => sending.tally.item(&item),
         Message::Abort { outcome, text } => return Err(SessionError::Aborted { outcome, text }),
         _ => return Err(SessionError::Protocol("it sent a message that only senders send".to_owned())),
@@ -272,6 +277,8 @@ async fn acknowledgements(mut inbox: Inbox, credit: Arc<LaneCredit>, sending: Ar
             Ok(_) => SessionError::Protocol("it sent something else than a true acknowledgement".to_owned()),
             Err(error) => error,
         };
+        // The receiver says on control why it closes; its last word may be on the way.
+        tokio::time::sleep(EXPLANATION).await;
         sending.broken(error);
         return;
     }
