@@ -197,7 +197,7 @@ fn a_proxy_is_passed_with_the_right_password_and_said_so_with_a_wrong_one() -> R
         compare::equal(&source, &destination)?;
         ensure!(proxy.log().contains("CONNECT"), "the proxy was not used:\n{}", proxy.log());
         let done = gives_up(scene, ports::free()?, &["--proxy", &proxy.wrong_url()], Duration::from_secs(15))?;
-        done.says(&["407"])?;
+        done.says(&["407", "401"])?;
         ensure!(!done.process.stderr.contains("guess"), "the password is printed: {}", done.process.stderr);
         Ok(())
     })

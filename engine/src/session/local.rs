@@ -4,7 +4,7 @@
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -74,6 +74,7 @@ pub async fn sync(run: SyncRun, progress: Arc<Progress>, stop: Stop) -> RunRepor
         pace: run.bwlimit.map(|rate| Arc::new(Pace::new(rate))),
         connections: Arc::new(AtomicU64::new(0)),
         reconnects: Arc::new(AtomicU64::new(0)),
+        clears_first: AtomicBool::new(false),
         tally,
         progress: Arc::clone(&progress),
         stop,

@@ -19,11 +19,11 @@ const ANSWER_LEN_MAX: usize = 8_192;
 /// Why a proxy did not connect us.
 #[derive(Debug, thiserror::Error)]
 pub enum ProxyError {
-    /// 407.
+    /// 407, or 401.
     #[error(
-        "it wants a user name and a password, or others than it got (status 407): write http://USER:PASSWORD@HOST:PORT"
+        "it wants a user name and a password, or others than it got (status {0}): write http://USER:PASSWORD@HOST:PORT"
     )]
-    Credentials,
+    Credentials(u16),
     /// 403.
     #[error("it does not allow this address or port (status 403): ask its operator to allow CONNECT to it")]
     Forbidden,
@@ -68,7 +68,7 @@ impl ProxyError {
         match self {
             Self::Unreachable | Self::Unavailable | Self::Timeout | Self::Slow(_) | Self::Closed | Self::Io(_) => true,
             Self::Status(status) => (500..600).contains(status),
-            Self::Credentials | Self::Forbidden | Self::Garbage | Self::TooLong | Self::Early => false,
+            Self::Credentials(_) | Self::Forbidden | Self::Garbage | Self::TooLong | Self::Early => false,
         }
     }
 }
@@ -140,7 +140,8 @@ fn judge(status: u16) -> Result<(), ProxyError> {
     Err(match status {
         200..=299 => return Ok(()),
         403 => ProxyError::Forbidden,
-        407 => ProxyError::Credentials,
+        // Some proxies say 401 for a wrong password, which is a web server's word.
+        401 | 407 => ProxyError::Credentials(status),
         502 => ProxyError::Unreachable,
         503 => ProxyError::Unavailable,
         504 => ProxyError::Timeout,

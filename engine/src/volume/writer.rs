@@ -173,6 +173,9 @@ impl FileWriter {
         match &self.shape {
             Shape::Temporary { basis: Some(basis), .. } => {
                 self.begin(offset, end)?;
+                // Blocks that are shared are on disk at once, with the length they give the file; what was written
+                // between them is not (seen on xfs: a power cut left zeros under the final size and time).
+                self.disordered.store(true, Ordering::Release);
                 copy_range(basis, &self.file, offset, len)
             }
             Shape::InPlace { old_len, .. } if end <= *old_len => Ok(()),
@@ -253,8 +256,8 @@ impl FileWriter {
     }
 
     fn set_len(&mut self, size: u64) -> Result<(), Error> {
-        let len = self.old_len().max(*self.high.get_mut());
-        if size == len {
+        // Asked, not remembered: a hole that was copied at the end is not in the length.
+        if size == Status::of_open(&self.file)?.size {
             return Ok(());
         }
         let had_data = *self.changed.get_mut();

@@ -29,6 +29,8 @@ pub enum PassKind {
     Transfer,
     /// Compare with what was read back from disk; write nothing.
     Verify,
+    /// Only delete: the volume was full.
+    Clear,
 }
 
 /// The attributes of a volume's root, which has no name.
@@ -85,6 +87,7 @@ impl Pass {
         writer.uint(match self.kind {
             PassKind::Transfer => 0_u8,
             PassKind::Verify => 1,
+            PassKind::Clear => 2,
         });
         writer.uint(self.number);
         let RootEntry { mode, owner, mtime, xattrs } = &self.root;
@@ -98,7 +101,7 @@ impl Pass {
 
     pub(super) fn decode(frame: &Frame) -> Result<Self, WireError> {
         let mut cursor = frame.cursor();
-        let kind = cursor.choice("kind of pass", &[PassKind::Transfer, PassKind::Verify])?;
+        let kind = cursor.choice("kind of pass", &[PassKind::Transfer, PassKind::Verify, PassKind::Clear])?;
         let number = cursor.uint32("number of pass", u32::MAX)?;
         let root = RootEntry {
             mode: field::mode(&mut cursor)?,

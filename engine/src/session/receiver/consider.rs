@@ -85,6 +85,10 @@ impl<'a> InBatch<'a> {
             }
             return Ok(is_dir.then_some(Subdir { imagined: path, ..Subdir::none() }));
         };
+        if receiving.mode() == PassMode::Clear && !is_dir {
+            self.slots.push(Slot::Settled);
+            return Ok(None);
+        }
         let existing = if stands { self.look(&batch.place, &entry)? } else { None };
         if is_dir {
             self.slots.push(Slot::Settled);
@@ -92,7 +96,7 @@ impl<'a> InBatch<'a> {
         }
         let slot = match receiving.mode() {
             PassMode::Transfer => self.act(&batch, entry, existing)?,
-            PassMode::DryRun | PassMode::Verify => self.tell(&batch, entry, existing)?,
+            PassMode::DryRun | PassMode::Verify | PassMode::Clear => self.tell(&batch, entry, existing)?,
         };
         if !matches!(slot, Slot::Settled) {
             batch.remaining.fetch_add(1, Relaxed);
@@ -242,7 +246,7 @@ impl<'a> InBatch<'a> {
         let how = match (self.receiving.mode(), in_place) {
             (PassMode::Transfer, true) => How::InPlace(status),
             (PassMode::Transfer, false) => How::Rebuild(status),
-            (PassMode::DryRun | PassMode::Verify, _) => How::Compare(status),
+            (PassMode::DryRun | PassMode::Verify | PassMode::Clear, _) => How::Compare(status),
         };
         self.need.push(NeedItem { index: self.index(), have: Have::Basis(status.size) });
         self.jobs.push(Job {
@@ -293,9 +297,11 @@ impl<'a> InBatch<'a> {
     fn consider_dir(&self, place: &Arc<Place>, entry: Entry, existing: Option<Existing>) -> Result<Subdir, Ended> {
         let receiving = self.receiving;
         let path = place.dir.path().join(&entry.name);
+        let existing_is_dir = existing.as_ref().is_some_and(|e| e.status.kind == EntryKind::Dir);
         match (existing, receiving.mode()) {
+            (_, PassMode::Clear) if !existing_is_dir => Ok(Subdir::none()),
             (Some(existing), mode) if existing.status.kind == EntryKind::Dir => {
-                if mode != PassMode::Transfer {
+                if matches!(mode, PassMode::DryRun | PassMode::Verify) {
                     receiving.say_attributes(&entry, &existing, &path);
                 }
                 receiving.enter_dir(place, entry, &existing)
@@ -309,11 +315,11 @@ impl<'a> InBatch<'a> {
                 receiving.make_dir(place, entry)
             }
             (None, PassMode::Transfer) => receiving.make_dir(place, entry),
-            (Some(existing), PassMode::DryRun | PassMode::Verify) => {
+            (Some(existing), PassMode::DryRun | PassMode::Verify | PassMode::Clear) => {
                 receiving.tell_other(&entry, &existing, path.clone());
                 Ok(Subdir { imagined: receiving.imagines(path), ..Subdir::none() })
             }
-            (None, PassMode::DryRun | PassMode::Verify) => {
+            (None, PassMode::DryRun | PassMode::Verify | PassMode::Clear) => {
                 receiving.tell_missing(&entry, path.clone());
                 Ok(Subdir { imagined: receiving.imagines(path), ..Subdir::none() })
             }

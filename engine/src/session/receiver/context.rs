@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use crate::plan::{XattrPolicy, temporary_name};
 use crate::session::error::SessionError;
-use crate::session::fate::{Ended, Fate};
+use crate::session::fate::{Ended, Fate, lock};
 use crate::session::progress::Progress;
 use crate::session::report::Tally;
 use crate::tunnel::Outbox;
@@ -13,7 +13,7 @@ use crate::types::{
     Bounds, Entry, Epoch, LeafKey, LossKind, Name, Options, OwnerPolicy, Problem, Problems, RelPath, SessionKey, Stage, Xattrs,
 };
 use crate::volume::{self, Applied, Attributes, Volume};
-use crate::wire::Message;
+use crate::wire::{Message, PassKind};
 
 use super::basis::BasisQueue;
 use super::batches::Batches;
@@ -29,6 +29,8 @@ pub enum PassMode {
     DryRun,
     /// Count it as a difference.
     Verify,
+    /// Only delete.
+    Clear,
 }
 
 /// One receiving session.
@@ -60,7 +62,7 @@ pub struct Receiving {
     pub unasked: AtomicBool,
     /// The report was made: what breaks now breaks nothing.
     pub reported: AtomicBool,
-    pub verifying: AtomicBool,
+    pub pass: Mutex<PassKind>,
     /// Something was in the way; it is gone after the deletes, and another pass puts the entry there.
     pub blocked: AtomicBool,
     pub temporaries: AtomicU64,
@@ -70,10 +72,13 @@ pub struct Receiving {
 impl Receiving {
     /// What the current pass does.
     pub fn mode(&self) -> PassMode {
-        match (self.verifying.load(Relaxed), self.options.dry_run) {
-            (true, _) => PassMode::Verify,
-            (false, true) => PassMode::DryRun,
-            (false, false) => PassMode::Transfer,
+        if self.options.dry_run {
+            return PassMode::DryRun;
+        }
+        match *lock(&self.pass) {
+            PassKind::Transfer => PassMode::Transfer,
+            PassKind::Verify => PassMode::Verify,
+            PassKind::Clear => PassMode::Clear,
         }
     }
 

@@ -283,7 +283,7 @@ impl Receiving {
     pub fn tell_missing(&self, entry: &Entry, path: RelPath) {
         match self.mode() {
             PassMode::Verify => self.difference(path, "it is missing at the destination"),
-            PassMode::DryRun | PassMode::Transfer => self.say(ItemChange::Create, entry.kind(), path),
+            PassMode::DryRun | PassMode::Transfer | PassMode::Clear => self.say(ItemChange::Create, entry.kind(), path),
         }
     }
 
@@ -299,7 +299,7 @@ impl Receiving {
                 };
                 self.difference(path, text);
             }
-            PassMode::DryRun | PassMode::Transfer => self.say(ItemChange::Update, entry.kind(), path),
+            PassMode::DryRun | PassMode::Transfer | PassMode::Clear => self.say(ItemChange::Update, entry.kind(), path),
         }
     }
 
@@ -314,7 +314,7 @@ impl Receiving {
                 };
                 self.difference(path, text);
             }
-            PassMode::DryRun | PassMode::Transfer => self.say(ItemChange::Update, entry.kind(), path),
+            PassMode::DryRun | PassMode::Transfer | PassMode::Clear => self.say(ItemChange::Update, entry.kind(), path),
         }
     }
 
@@ -336,7 +336,7 @@ impl Receiving {
                 }
             }
             PassMode::DryRun if differs => self.say(ItemChange::Attributes, entry.kind(), path.clone()),
-            PassMode::DryRun | PassMode::Transfer => {}
+            PassMode::DryRun | PassMode::Transfer | PassMode::Clear => {}
         }
     }
 

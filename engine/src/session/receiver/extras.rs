@@ -238,7 +238,7 @@ impl Sweep<'_> {
             let path = place.dir.path().join(name);
             match self.receiving.mode() {
                 PassMode::Verify => self.receiving.difference(path, "the source does not have it"),
-                PassMode::DryRun | PassMode::Transfer => {
+                PassMode::DryRun | PassMode::Transfer | PassMode::Clear => {
                     let kind = place.dir.status_of(name).ok().flatten().map_or(EntryKind::File, |s| s.kind);
                     self.receiving.say(ItemChange::Delete, kind, path);
                 }

@@ -188,7 +188,7 @@ impl Receiving {
                 self.say(existing.map_or(ItemChange::Create, |_| ItemChange::Update), entry.kind(), path());
                 return Ok(());
             }
-            PassMode::Transfer => place.touch(),
+            PassMode::Transfer | PassMode::Clear => place.touch(),
         }
         if existing.is_some_and(|status| status.kind == EntryKind::Dir) {
             return Ok(self.in_the_way(place, entry));
@@ -234,7 +234,7 @@ impl Receiving {
         match self.mode() {
             PassMode::Verify => self.difference(path, "its content differs from the source's"),
             PassMode::DryRun => self.say(ItemChange::Update, entry.kind(), path),
-            PassMode::Transfer => self.problem(path, Stage::Compare, "its content differs"),
+            PassMode::Transfer | PassMode::Clear => self.problem(path, Stage::Compare, "its content differs"),
         }
     }
 

@@ -95,14 +95,14 @@ impl Generator {
         let first = pass.number == 0 && pass.kind == PassKind::Transfer;
         receiving.unasked.store(first && receiving.empty && !receiving.options.dry_run, Relaxed);
         receiving.progress.new_pass();
+        *lock(&receiving.pass) = pass.kind;
         match pass.kind {
-            PassKind::Transfer => {
+            PassKind::Transfer | PassKind::Clear => {
                 receiving.progress.enter(Phase::Transferring);
                 receiving.tally.begin_pass();
             }
             PassKind::Verify => {
                 receiving.progress.enter(Phase::Verifying);
-                receiving.verifying.store(true, Relaxed);
                 self.sync()?;
             }
         }
@@ -206,13 +206,13 @@ impl Generator {
         };
         if let Some(place) = level.place.clone() {
             let mut names = std::mem::take(&mut level.extras);
-            if receiving.mode() == PassMode::Transfer {
+            if matches!(receiving.mode(), PassMode::Transfer | PassMode::Clear) {
                 receiving.clear_temporaries(&place, &mut names)?;
             }
             let sweep = Sweep { receiving: &receiving, excludes: &self.excludes };
             if known && end == ListEnd::Complete && receiving.looks_for_extras() {
                 match receiving.mode() {
-                    PassMode::Transfer => self.extras.add(sweep, &place, names, level.extras_beyond)?,
+                    PassMode::Transfer | PassMode::Clear => self.extras.add(sweep, &place, names, level.extras_beyond)?,
                     PassMode::DryRun | PassMode::Verify => sweep.say(&place, &names),
                 }
             }
@@ -229,7 +229,7 @@ impl Generator {
         receiving.ledger.await_idle(&receiving.fate)?;
         self.in_pass = false;
         let mut again = false;
-        if receiving.mode() == PassMode::Transfer {
+        if matches!(receiving.mode(), PassMode::Transfer | PassMode::Clear) {
             receiving.tally.scanned.store(end.entries, Relaxed);
             receiving.tally.bytes_total.store(end.bytes, Relaxed);
             again = self.delete(end)?;

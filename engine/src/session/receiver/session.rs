@@ -18,7 +18,7 @@ use crate::session::sender::random;
 use crate::tunnel::{Inbox, Outbox};
 use crate::types::{Epoch, LeafKey, Options, Outcome, RootAttrs, Token, limits};
 use crate::volume::{Lock, Volume, keeps_selinux};
-use crate::wire::{Hello, Message, Refuse, RefuseReason, Report, Welcome};
+use crate::wire::{Hello, Message, PassKind, Refuse, RefuseReason, Report, Welcome};
 
 use super::basis::{self, BasisQueue};
 use super::batches::Batches;
@@ -125,7 +125,7 @@ pub async fn run(
         missing: ready.missing,
         unasked: AtomicBool::new(false),
         reported: AtomicBool::new(false),
-        verifying: AtomicBool::new(false),
+        pass: Mutex::new(PassKind::Transfer),
         blocked: AtomicBool::new(false),
         temporaries: AtomicU64::new(0),
         written: AtomicU64::new(0),

@@ -23,7 +23,7 @@ mod work;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -87,6 +87,8 @@ pub struct SendVolume {
     pub pace: Option<Arc<Pace>>,
     pub connections: Arc<AtomicU64>,
     pub reconnects: Arc<AtomicU64>,
+    /// The next session deletes before it writes.
+    pub clears_first: AtomicBool,
     pub tally: Arc<Tally>,
     pub progress: Arc<Progress>,
     pub stop: Stop,
@@ -142,6 +144,7 @@ pub async fn send(run: SendRun, progress: Arc<Progress>, stop: Stop) -> RunRepor
             pace: pace.clone(),
             connections: Arc::clone(&connections),
             reconnects: Arc::clone(&reconnects),
+            clears_first: AtomicBool::new(false),
             tally,
             progress: Arc::clone(&progress),
             stop: stop.clone(),
@@ -185,6 +188,12 @@ pub async fn send_volume(job: &SendVolume) -> VolumeReport {
             Ok(report) => return conclude(job, &report),
             Err(error) => error,
         };
+        // Full, perhaps, of what is to be deleted: once, that goes first (engine-rules 14).
+        let failed = matches!(error, SessionError::Aborted { outcome: Outcome::Failed, .. });
+        if failed && job.options.delete && !job.clears_first.swap(true, Relaxed) {
+            tracing::info!(volume = %job.name, error = %error.sentence(), "once more, deleting first");
+            continue;
+        }
         let moved = job.tally.literal.load(Relaxed) + job.progress.entries_done.load(Relaxed);
         let gone_on = std::mem::replace(&mut seen, moved) != moved;
         let pause = if error.may_pass() && job.stop.asked().is_none() { patience.pause(gone_on) } else { None };

@@ -38,17 +38,22 @@ pub struct Passes {
     pub replies: Receiver<Reply>,
     /// The receiver's volume is empty: the first pass sends contents unasked.
     pub empty: bool,
+    /// The receiver was full: what is to be deleted goes before anything is written.
+    pub clears_first: bool,
     next_batch: u64,
     number: u32,
 }
 
 impl Passes {
-    pub fn new(sending: Arc<Sending>, feed: Arc<Feed>, replies: Receiver<Reply>, empty: bool) -> Self {
-        Self { sending, feed, replies, empty, next_batch: 0, number: 0 }
+    pub fn new(sending: Arc<Sending>, feed: Arc<Feed>, replies: Receiver<Reply>, empty: bool, clears_first: bool) -> Self {
+        Self { sending, feed, replies, empty, clears_first, next_batch: 0, number: 0 }
     }
 
     /// Runs to the receiver's report.
     pub fn run(mut self) -> Result<Report, Ended> {
+        if self.clears_first {
+            self.pass(PassKind::Clear)?;
+        }
         let mut repeated = 0;
         loop {
             let again = self.pass(PassKind::Transfer)?;
@@ -83,7 +88,7 @@ impl Passes {
         let sending = Arc::clone(&self.sending);
         sending.progress.new_pass();
         sending.changed.clear();
-        if kind == PassKind::Transfer {
+        if kind != PassKind::Verify {
             sending.progress.enter(Phase::Transferring);
             sending.tally.begin_pass();
         }

@@ -194,7 +194,7 @@ async fn converse(
     }
     let (replies, from_receiver) = mpsc::channel();
     tasks.spawn(answers(inbox, Arc::clone(sending), Arc::clone(&feed), replies));
-    let passes = Passes::new(Arc::clone(sending), feed, from_receiver, empty);
+    let passes = Passes::new(Arc::clone(sending), feed, from_receiver, empty, job.clears_first.load(Relaxed));
     let (tell, mut told) = oneshot::channel();
     crew.spawn("ferry-scan", move || {
         let report = passes.run()?;
