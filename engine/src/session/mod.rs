@@ -21,6 +21,7 @@ mod sender;
 mod stop;
 mod verify;
 
+pub use crate::wire::{Item, ItemChange};
 pub use error::SessionError;
 pub use local::{SyncRun, sync};
 pub use progress::{Phase, Progress, Snapshot};
@@ -28,5 +29,4 @@ pub use receiver::{ReceiveRun, receive};
 pub use report::{ItemSink, RunReport, Tally, VolumeReport};
 pub use sender::{SendRun, send};
 pub use stop::{Signal, Stop};
-pub use crate::wire::{Item, ItemChange};
 pub use verify::{Difference, VerifyReport, VerifyRun, verify};

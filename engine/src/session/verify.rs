@@ -289,10 +289,10 @@ impl Walk<'_> {
             }
             EntryKind::File => {
                 self.pair.progress.bytes_total.fetch_add(there.size, Relaxed);
-                if there.size == here.size {
-                    if let Some(at) = self.content(a, b, name, there, here)? {
-                        self.differs(path.clone(), format!("its content differs from byte {at} on"));
-                    }
+                if there.size == here.size
+                    && let Some(at) = self.content(a, b, name, there, here)?
+                {
+                    self.differs(path.clone(), format!("its content differs from byte {at} on"));
                 }
                 self.pair.progress.bytes_done.fetch_add(there.size, Relaxed);
             }

@@ -381,7 +381,7 @@ async fn a_proxy_that_refuses_is_told_with_both_addresses() {
     })
     .await;
     let error = result.err().unwrap();
-    assert!(matches!(error, ConnectError::Proxy { source: ProxyError::Credentials, .. }), "{error:?}");
+    assert!(matches!(error, ConnectError::Proxy { source: ProxyError::Credentials(407), .. }), "{error:?}");
     assert_eq!((error.outcome(), error.may_pass()), (Outcome::Network, false));
     let sentence = error.to_string();
     assert!(sentence.contains("receiver.example:443") && !sentence.contains("u:p"), "{sentence}");

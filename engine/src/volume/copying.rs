@@ -10,6 +10,7 @@ use rustix::io::{Errno, retry_on_intr};
 
 use super::error::{Cannot, Error};
 use super::source::{read_at, seek};
+use super::status::Status;
 
 /// Bytes copied at a time where the kernel does not copy.
 const CHUNK_LEN: usize = 262_144;
@@ -34,6 +35,9 @@ pub(super) fn write_all_at(file: &OwnedFd, bytes: &[u8], offset: u64) -> Result<
 /// Copies `len` bytes at `offset` of `from` to the same place in `to`, where nothing is stored yet: holes stay holes.
 pub(super) fn copy_range(from: &OwnedFd, to: &OwnedFd, offset: u64, len: u64) -> Result<(), Error> {
     let end = offset.checked_add(len).ok_or(Errno::FBIG).cannot("copy within a file")?;
+    if Status::of_open(from)?.size < end {
+        return Err(Error { op: "copy from the file's old content", errno: Errno::STALE });
+    }
     let mut at = offset;
     while at < end {
         let (data, data_end) = next_data(from, at, end);

@@ -156,9 +156,7 @@ impl Message {
             FrameKind::Pass => Pass::decode(frame).map(Self::Pass),
             FrameKind::Batch => Batch::decode(frame).map(Self::Batch),
             FrameKind::PassEnd => PassEnd::decode(frame).map(Self::PassEnd),
-            FrameKind::Finish => {
-                control::decode_number(frame, "problems").map(|problems| Self::Finish { problems })
-            }
+            FrameKind::Finish => control::decode_number(frame, "problems").map(|problems| Self::Finish { problems }),
             FrameKind::Goodbye => empty(Self::Goodbye),
             FrameKind::Problem => control::decode_problem(frame).map(Self::Problem),
             FrameKind::Item => Item::decode(frame).map(Self::Item),

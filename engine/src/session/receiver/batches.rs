@@ -50,9 +50,10 @@ pub struct Plan {
 }
 
 /// An entry's place in an open batch.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub enum Slot {
     /// Nothing more comes for it.
+    #[default]
     Settled,
     /// Content comes.
     Awaited(Box<Plan>),
@@ -146,12 +147,6 @@ impl OpenBatch {
         {
             drop(slot);
         }
-    }
-}
-
-impl Default for Slot {
-    fn default() -> Self {
-        Self::Settled
     }
 }
 

@@ -137,10 +137,10 @@ impl<'a> InBatch<'a> {
     /// Does what the plan says of one entry that is no directory.
     fn act(&mut self, batch: &Arc<OpenBatch>, entry: Entry, existing: Option<Existing>) -> Result<Slot, Ended> {
         let receiving = self.receiving;
-        if let Some(group) = entry.link {
-            if !receiving.links.lead(group) {
-                return self.follow_past(batch, entry, group, existing.map(|e| e.status));
-            }
+        if let Some(group) = entry.link
+            && !receiving.links.lead(group)
+        {
+            return self.follow_past(batch, entry, group, existing.map(|e| e.status));
         }
         let mut verdict = receiving.verdict(&entry, existing.as_ref(), receiving.policy());
         let unasked = receiving.unasked.load(Relaxed) && entry.kind() == EntryKind::File;
@@ -175,7 +175,11 @@ impl<'a> InBatch<'a> {
     ) -> Result<Slot, Ended> {
         match existing {
             Some(status) if status.kind == EntryKind::Dir => {
-                if self.clears(batch, &entry, &status) { self.follow(batch, entry, group, None) } else { Ok(Slot::Settled) }
+                if self.clears(batch, &entry, &status) {
+                    self.follow(batch, entry, group, None)
+                } else {
+                    Ok(Slot::Settled)
+                }
             }
             existing => self.follow(batch, entry, group, existing),
         }

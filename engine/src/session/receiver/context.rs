@@ -1,7 +1,7 @@
 //! What the threads and tasks of one receiving session share.
 
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 
 use crate::plan::{XattrPolicy, temporary_name};
 use crate::session::error::SessionError;
@@ -10,7 +10,8 @@ use crate::session::progress::Progress;
 use crate::session::report::Tally;
 use crate::tunnel::Outbox;
 use crate::types::{
-    Bounds, Entry, Epoch, LeafKey, LossKind, Name, Options, OwnerPolicy, Problem, Problems, RelPath, SessionKey, Stage, Xattrs,
+    Bounds, Entry, Epoch, LeafKey, LossKind, Name, Options, OwnerPolicy, Problem, Problems, RelPath, SessionKey, Stage,
+    Xattrs,
 };
 use crate::volume::{self, Applied, Attributes, Volume};
 use crate::wire::{Message, PassKind};

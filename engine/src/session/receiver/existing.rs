@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use crate::plan::{self, AttributeDiff, Policy, Verdict, loss_of_xattr, temporary_epoch, xattr_changes};
 use crate::session::fate::Ended;
-use crate::types::{Content, Entry, EntryKind, LossKind, Mode, Name, Outcome, Owner, OwnerPolicy, RelPath, Stage, Xattr, Xattrs};
+use crate::types::{
+    Content, Entry, EntryKind, LossKind, Mode, Name, Outcome, Owner, OwnerPolicy, RelPath, Stage, Xattr, Xattrs,
+};
 use crate::volume::{self, Dir, Error, Identity, Status, XattrError};
 use crate::wire::{ItemChange, Report};
 
@@ -217,7 +219,12 @@ impl Receiving {
             Ok(dir) => {
                 self.tally.add(|t| &t.created, 1);
                 let place = Arc::new(Place::new(dir, place.inherited, false));
-                Ok(Subdir { place: Some(place), close: Some(Close { entry, differs: true }), stood: false, imagined: None })
+                Ok(Subdir {
+                    place: Some(place),
+                    close: Some(Close { entry, differs: true }),
+                    stood: false,
+                    imagined: None,
+                })
             }
             Err(error) => {
                 self.failed(place.dir.path().join(&entry.name), Stage::Write, error)?;

@@ -177,10 +177,10 @@ impl Sweep<'_> {
             Err(error) => return self.stays(path(), error),
         };
         if status.kind != EntryKind::Dir {
-            if purpose == Purpose::Remove {
-                if let Err(error) = dir.remove(name, &status) {
-                    return self.stays(path(), error);
-                }
+            if purpose == Purpose::Remove
+                && let Err(error) = dir.remove(name, &status)
+            {
+                return self.stays(path(), error);
             }
             return Ok(Visit::Done);
         }
@@ -223,11 +223,11 @@ impl Sweep<'_> {
         if open.keep {
             return Ok(false);
         }
-        if purpose == Purpose::Remove {
-            if let Err(error) = parent.remove(&open.name, &open.status) {
-                self.receiving.failed(open.dir.path(), Stage::Delete, error)?;
-                return Ok(false);
-            }
+        if purpose == Purpose::Remove
+            && let Err(error) = parent.remove(&open.name, &open.status)
+        {
+            self.receiving.failed(open.dir.path(), Stage::Delete, error)?;
+            return Ok(false);
         }
         Ok(true)
     }

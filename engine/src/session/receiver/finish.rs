@@ -191,7 +191,8 @@ impl Receiving {
             PassMode::Transfer | PassMode::Clear => place.touch(),
         }
         if existing.is_some_and(|status| status.kind == EntryKind::Dir) {
-            return Ok(self.in_the_way(place, entry));
+            self.in_the_way(place, entry);
+            return Ok(());
         }
         let linked = match existing {
             None => place.dir.link(&entry.name, &leader.place.dir, &leader.name, leader.identity),

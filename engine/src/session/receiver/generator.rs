@@ -212,7 +212,9 @@ impl Generator {
             let sweep = Sweep { receiving: &receiving, excludes: &self.excludes };
             if known && end == ListEnd::Complete && receiving.looks_for_extras() {
                 match receiving.mode() {
-                    PassMode::Transfer | PassMode::Clear => self.extras.add(sweep, &place, names, level.extras_beyond)?,
+                    PassMode::Transfer | PassMode::Clear => {
+                        self.extras.add(sweep, &place, names, level.extras_beyond)?
+                    }
                     PassMode::DryRun | PassMode::Verify => sweep.say(&place, &names),
                 }
             }

@@ -30,7 +30,7 @@ pub struct Waiter {
 #[derive(Debug)]
 pub enum Joined {
     /// The leader is there: link now.
-    Ready(Leader, Waiter),
+    Ready(Leader, Box<Waiter>),
     /// It will be linked when the leader is there.
     Waiting,
     /// The leader failed.
@@ -85,7 +85,7 @@ impl Links {
                 waiters.push(waiter);
                 Joined::Waiting
             }
-            Some(Group::Ready(leader)) => Joined::Ready(leader.clone(), waiter),
+            Some(Group::Ready(leader)) => Joined::Ready(leader.clone(), Box::new(waiter)),
             Some(Group::Failed(why)) => Joined::Failed(*why),
             None => Joined::Failed(Failure::Problem),
         }

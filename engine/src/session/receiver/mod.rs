@@ -160,7 +160,7 @@ impl Serving {
 
     async fn arrival(&self) -> Option<Arrival> {
         match &self.door {
-            Door::Memory(door) => door.lock().await.recv().await.map(|stream| Arrival::Inside(stream)),
+            Door::Memory(door) => door.lock().await.recv().await.map(Arrival::Inside),
             Door::Tunnel(acceptor) => loop {
                 match acceptor.accept().await {
                     Ok(handshake) => return Some(Arrival::Network(handshake)),

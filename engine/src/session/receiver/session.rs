@@ -1,9 +1,9 @@
 //! One session of the receiver: admit, welcome, take lanes as they come, run the threads, end.
 
-use std::sync::{Arc, Mutex};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{mpsc as lanes, oneshot};
@@ -16,7 +16,7 @@ use crate::session::error::SessionError;
 use crate::session::fate::{EXPLANATION, Fate, lock};
 use crate::session::sender::random;
 use crate::tunnel::{Inbox, Outbox};
-use crate::types::{Epoch, LeafKey, Options, Outcome, RootAttrs, Token, limits};
+use crate::types::{Epoch, LeafKey, Options, Outcome, RootAttrs, SessionKey, Token, limits};
 use crate::volume::{Lock, Volume, keeps_selinux};
 use crate::wire::{Hello, Message, PassKind, Refuse, RefuseReason, Report, Welcome};
 
@@ -82,10 +82,6 @@ pub async fn run(
     let (admit, admitted) = lanes::channel(limits::LANES_MAX);
     let lanes_allowed = hello.lanes.min(limits::LANES_MAX as u8);
     registry.expect_lanes(epoch, token, lanes_allowed, admit);
-    let tally = slot.tally_of(&hello.run);
-    for note in &ready.notes {
-        tally.note(note);
-    }
     let welcome = Welcome {
         features: 0,
         epoch,
@@ -97,9 +93,30 @@ pub async fn run(
         nothing_deleted: hello.options.delete && !ready.options.delete,
         notes: ready.notes.clone(),
     };
-    let _ = control.post(Message::Welcome(welcome).encode());
     let key = session_key(&hello.nonce, &nonce, epoch);
-    let receiving = Arc::new(Receiving {
+    let receiving = receiving(registry, slot, &hello, &ready, &fate, &control, (epoch, leaf_key, key));
+    for note in &ready.notes {
+        receiving.tally.note(note);
+    }
+    let _ = control.post(Message::Welcome(welcome).encode());
+    let end = converse(registry, &receiving, ready.excludes, inbox, admitted).await;
+    registry.forget_lanes(epoch);
+    drop(ready.lock);
+    end
+}
+
+/// What the threads of the session share.
+#[expect(clippy::too_many_arguments, reason = "the session's parts, put together once")]
+fn receiving(
+    registry: &Registry,
+    slot: &Slot,
+    hello: &Hello,
+    ready: &Ready,
+    fate: &Fate,
+    control: &Outbox,
+    (epoch, leaf_key, session_key): (Epoch, LeafKey, SessionKey),
+) -> Arc<Receiving> {
+    Arc::new(Receiving {
         fate: fate.clone(),
         xattrs: XattrPolicy {
             enabled: ready.options.xattrs,
@@ -111,13 +128,13 @@ pub async fn run(
         bounds: registry.bounds.clone(),
         epoch,
         leaf_key,
-        session_key: key,
+        session_key,
         control: control.clone(),
         ledger: Ledger::default(),
         batches: Batches::default(),
         links: Links::default(),
         basis: BasisQueue::default(),
-        tally,
+        tally: slot.tally_of(&hello.run),
         peer: Mutex::default(),
         progress: Arc::clone(&registry.progress),
         copies_root: ready.copies_root,
@@ -129,11 +146,7 @@ pub async fn run(
         blocked: AtomicBool::new(false),
         temporaries: AtomicU64::new(0),
         written: AtomicU64::new(0),
-    });
-    let end = converse(registry, &receiving, ready.excludes, inbox, admitted).await;
-    registry.forget_lanes(epoch);
-    drop(ready.lock);
-    end
+    })
 }
 
 /// Ends the control connection: everything said is delivered, a failure is told.
@@ -166,8 +179,7 @@ fn prepare(registry: &Registry, slot: &Slot, hello: &Hello) -> Result<Ready, Ref
         Some(parent) => Volume::open_source(parent),
         None => Volume::open_destination(&slot.path),
     };
-    let volume = opened
-        .map_err(|e| unusable(format!("cannot open the volume {}: {e}", slot.name)))?;
+    let volume = opened.map_err(|e| unusable(format!("cannot open the volume {}: {e}", slot.name)))?;
     let lock = volume
         .lock()
         .map_err(|e| unusable(format!("cannot lock the volume {}: {e}", slot.name)))?
@@ -191,7 +203,16 @@ fn prepare(registry: &Registry, slot: &Slot, hello: &Hello) -> Result<Ready, Ref
             volume.privilege().euid
         ));
     }
-    Ok(Ready { volume: Arc::new(volume), lock, options, excludes, notes, empty: empty && !missing, missing, copies_root })
+    Ok(Ready {
+        volume: Arc::new(volume),
+        lock,
+        options,
+        excludes,
+        notes,
+        empty: empty && !missing,
+        missing,
+        copies_root,
+    })
 }
 
 pub fn busy(text: &str) -> Refuse {
@@ -308,11 +329,11 @@ async fn follow(
                 return receiving.fate.fail(SessionError::Protocol(what));
             }
         };
-        if let Order::Batch(batch) = &order {
-            if !receiving.batches.arrive(batch.id, batch.entries.len(), encoded) {
-                let what = "it sent more batches than its credit".to_owned();
-                return receiving.fate.fail(SessionError::Protocol(what));
-            }
+        if let Order::Batch(batch) = &order
+            && !receiving.batches.arrive(batch.id, batch.entries.len(), encoded)
+        {
+            let what = "it sent more batches than its credit".to_owned();
+            return receiving.fate.fail(SessionError::Protocol(what));
         }
         // After the end of the session nobody takes orders; they are read away.
         let _ = orders.send(order);

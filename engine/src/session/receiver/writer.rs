@@ -206,7 +206,9 @@ impl Writer {
                 }
             }
             How::Rebuild(status) => self.rebuild(place, name, status.identity),
-            How::Replace | How::Compare(_) | How::Discard => FileWriter::temporary(&place.dir, &self.receiving.temporary(), None),
+            How::Replace | How::Compare(_) | How::Discard => {
+                FileWriter::temporary(&place.dir, &self.receiving.temporary(), None)
+            }
         }
     }
 
@@ -275,10 +277,10 @@ impl Writer {
         let covered = arriving
             .cover(offset, len)
             .map_err(|_| receiving.broke("the operations of a file's segment have a gap or an overlap"))?;
-        if let (Some(segment), Some((_, basis_len))) = (covered, basis_of(&arriving.plan.how)) {
-            if segment < segments_compared(basis_len, arriving.plan.entry.size()) {
-                receiving.basis.answered(leaves_in(segment, basis_len));
-            }
+        if let (Some(segment), Some((_, basis_len))) = (covered, basis_of(&arriving.plan.how))
+            && segment < segments_compared(basis_len, arriving.plan.entry.size())
+        {
+            receiving.basis.answered(leaves_in(segment, basis_len));
         }
         Ok(())
     }
@@ -334,10 +336,10 @@ impl Writer {
 
     fn finish_if_complete(&self, batch: &OpenBatch, index: EntryIndex, arriving: &Arriving) -> Result<(), Ended> {
         let Some(end) = arriving.complete() else { return Ok(()) };
-        if let (How::Rebuild(status), true) = (&arriving.plan.how, !end.failed) {
-            if status.size != arriving.plan.entry.size() {
-                self.begin(batch, arriving)?;
-            }
+        if let (How::Rebuild(status), true) = (&arriving.plan.how, !end.failed)
+            && status.size != arriving.plan.entry.size()
+        {
+            self.begin(batch, arriving)?;
         }
         batch.settle(index);
         let writer = arriving.writer.write().unwrap_or_else(PoisonError::into_inner).take();

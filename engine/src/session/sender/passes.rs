@@ -45,7 +45,13 @@ pub struct Passes {
 }
 
 impl Passes {
-    pub fn new(sending: Arc<Sending>, feed: Arc<Feed>, replies: Receiver<Reply>, empty: bool, clears_first: bool) -> Self {
+    pub fn new(
+        sending: Arc<Sending>,
+        feed: Arc<Feed>,
+        replies: Receiver<Reply>,
+        empty: bool,
+        clears_first: bool,
+    ) -> Self {
         Self { sending, feed, replies, empty, clears_first, next_batch: 0, number: 0 }
     }
 

@@ -1,8 +1,8 @@
 //! One session of the sender: connect, introduce, open lanes, run the threads, end.
 
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -157,9 +157,9 @@ async fn open_lane(
     tunnel::greet(&mut stream).await?;
     let (outbox, mut inbox) = tunnel::open(stream, meter, pace);
     let _ = outbox.post(Message::LaneHello(hello).encode());
-    let frame = tokio::time::timeout(limits::HANDSHAKE_DEADLINE, inbox.recv()).await.map_err(|_| {
-        SessionError::Link(tunnel::LinkError::Silent)
-    })??;
+    let frame = tokio::time::timeout(limits::HANDSHAKE_DEADLINE, inbox.recv())
+        .await
+        .map_err(|_| SessionError::Link(tunnel::LinkError::Silent))??;
     match Message::decode(&frame)? {
         Message::LaneWelcome => Ok(Lane { outbox, inbox }),
         Message::Refuse(refuse) => Err(SessionError::Refused { reason: refuse.reason, text: refuse.text }),
