@@ -6,4 +6,4 @@ mod digests;
 mod segment;
 
 pub use digests::{content_digest, leaf_digest, leaf_digests, session_key};
-pub use segment::{Piece, compare_segment};
+pub use segment::{Basis, Piece, compare_hole, compare_pages, compare_segment};

@@ -1,6 +1,7 @@
 //! One segment of the source against the leaf digests of the same segment of the basis.
 
-use crate::types::{LeafDigest, LeafKey, limits::LEAF_LEN};
+use crate::types::limits::{LEAF_LEN, PAGE_LEN};
+use crate::types::{LeafDigest, LeafKey};
 
 use super::leaf_digest;
 
@@ -31,34 +32,92 @@ impl Piece {
     }
 }
 
+/// What is known of the basis in a segment or a leaf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Basis<'a> {
+    /// The digests of its leaves (or pages), from the start.
+    Digests(&'a [LeafDigest]),
+    /// All of it is zeros.
+    Zeros,
+}
+
 /// Compares a segment's bytes with what the receiver said of its own copy.
 ///
-/// `source` is the whole segment as read. `basis` are the digests of the basis' leaves of the same segment, and
-/// `basis_len` the bytes of the basis in this segment. A leaf is equal only when it spans the same bytes on both sides.
-/// Neighbouring runs of a kind are one.
+/// `source` is the whole segment as read, `basis` its leaves, and `basis_len` the bytes of the basis in this segment. A
+/// leaf is equal only when it spans the same bytes on both sides. Neighbouring runs of a kind are one.
 #[must_use]
-pub fn compare_segment(key: &LeafKey, source: &[u8], basis: &[LeafDigest], basis_len: u64) -> Vec<Piece> {
+pub fn compare_segment(key: &LeafKey, source: &[u8], basis: Basis<'_>, basis_len: u64) -> Vec<Piece> {
+    compare(key, source, LEAF_LEN, basis, basis_len)
+}
+
+/// Compares one leaf's bytes with the pages of the same leaf of the basis, of which `basis_len` bytes exist.
+#[must_use]
+pub fn compare_pages(key: &LeafKey, source: &[u8], pages: &[LeafDigest], basis_len: u64) -> Vec<Piece> {
+    compare(key, source, PAGE_LEN, Basis::Digests(pages), basis_len)
+}
+
+/// [`compare_segment`] for `len` bytes that are a hole at the source: nothing was read.
+#[must_use]
+pub fn compare_hole(key: &LeafKey, len: u64, basis: Basis<'_>, basis_len: u64) -> Vec<Piece> {
+    let zeros = vec![0; LEAF_LEN];
+    let mut pieces = Vec::new();
+    let mut start = 0_u64;
+    let mut digests = match basis {
+        Basis::Digests(digests) => digests.iter(),
+        Basis::Zeros => [].iter(),
+    };
+    let whole = leaf_digest(key, &zeros);
+    while start < len {
+        let part = (len - start).min(LEAF_LEN as u64);
+        let of_basis = basis_len.saturating_sub(start).min(LEAF_LEN as u64);
+        let digest = if part == LEAF_LEN as u64 {
+            whole
+        } else {
+            leaf_digest(key, zeros.get(..usize::try_from(part).unwrap_or(0)).unwrap_or_default())
+        };
+        let same = basis == Basis::Zeros || digests.next() == Some(&digest);
+        push(&mut pieces, if same && of_basis == part { Piece::Copy(part) } else { Piece::Zero(part) });
+        start += part;
+    }
+    pieces
+}
+
+fn compare(key: &LeafKey, source: &[u8], unit: usize, basis: Basis<'_>, basis_len: u64) -> Vec<Piece> {
     let mut pieces: Vec<Piece> = Vec::new();
     let mut start = 0_u64;
-    let mut digests = basis.iter();
-    for leaf in source.chunks(LEAF_LEN) {
+    let mut digests = match basis {
+        Basis::Digests(digests) => digests.iter(),
+        Basis::Zeros => [].iter(),
+    };
+    for leaf in source.chunks(unit) {
         let len = leaf.len() as u64;
-        let of_basis = basis_len.saturating_sub(start).min(LEAF_LEN as u64);
-        let equal = digests.next().is_some_and(|theirs| of_basis == len && *theirs == leaf_digest(key, leaf));
+        let theirs = digests.next();
+        let spans = basis_len.saturating_sub(start).min(unit as u64) == len;
+        let is_zero = || leaf.iter().all(|byte| *byte == 0);
+        let equal = spans
+            && match basis {
+                Basis::Digests(_) => theirs.is_some_and(|theirs| *theirs == leaf_digest(key, leaf)),
+                Basis::Zeros => is_zero(),
+            };
         let piece = match equal {
             true => Piece::Copy(len),
-            false if leaf.iter().all(|byte| *byte == 0) => Piece::Zero(len),
+            false if is_zero() => Piece::Zero(len),
             false => Piece::Literal(len),
         };
-        match (pieces.last_mut(), piece) {
-            (Some(Piece::Copy(run)), Piece::Copy(len))
-            | (Some(Piece::Literal(run)), Piece::Literal(len))
-            | (Some(Piece::Zero(run)), Piece::Zero(len)) => *run += len,
-            (_, piece) => pieces.push(piece),
-        }
+        push(&mut pieces, piece);
         start += len;
     }
     pieces
+}
+
+/// Adds a run, to the one before it when they are of a kind.
+fn push(pieces: &mut Vec<Piece>, piece: Piece) {
+    match (pieces.last_mut(), piece) {
+        (Some(Piece::Copy(run)), Piece::Copy(len))
+        | (Some(Piece::Literal(run)), Piece::Literal(len))
+        | (Some(Piece::Zero(run)), Piece::Zero(len)) => *run += len,
+        (_, piece) => pieces.push(piece),
+    }
 }
 
 #[cfg(test)]
@@ -70,7 +129,7 @@ mod tests {
     const LEAF: u64 = LEAF_LEN as u64;
 
     fn compare(source: &[u8], basis: &[u8]) -> Vec<Piece> {
-        compare_segment(&KEY, source, &leaf_digests(&KEY, basis), basis.len() as u64)
+        compare_segment(&KEY, source, Basis::Digests(&leaf_digests(&KEY, basis)), basis.len() as u64)
     }
 
     #[test]
@@ -100,9 +159,12 @@ mod tests {
     fn too_many_or_too_few_digests_prove_nothing() {
         let source = vec![5; 2 * LEAF_LEN];
         let one = leaf_digests(&KEY, &source[..LEAF_LEN]);
-        assert_eq!(compare_segment(&KEY, &source, &one, 2 * LEAF), [Piece::Copy(LEAF), Piece::Literal(LEAF)]);
+        assert_eq!(
+            compare_segment(&KEY, &source, Basis::Digests(&one), 2 * LEAF),
+            [Piece::Copy(LEAF), Piece::Literal(LEAF)]
+        );
         let three = leaf_digests(&KEY, &[source.clone(), source.clone()].concat());
-        assert_eq!(compare_segment(&KEY, &source, &three, 4 * LEAF), [Piece::Copy(2 * LEAF)]);
+        assert_eq!(compare_segment(&KEY, &source, Basis::Digests(&three), 4 * LEAF), [Piece::Copy(2 * LEAF)]);
     }
 
     #[test]
@@ -111,6 +173,42 @@ mod tests {
         let mut source = basis.clone();
         source[LEAF_LEN..].fill(0);
         assert_eq!(compare(&source, &basis), [Piece::Copy(LEAF), Piece::Zero(2 * LEAF)]);
+    }
+
+    #[test]
+    fn only_the_page_that_differs_is_literal() {
+        let basis = vec![5; LEAF_LEN];
+        let mut source = basis.clone();
+        source[2 * PAGE_LEN + 1] = 6;
+        source[5 * PAGE_LEN..6 * PAGE_LEN].fill(0);
+        let pages: Vec<LeafDigest> = basis.chunks(PAGE_LEN).map(|page| leaf_digest(&KEY, page)).collect();
+        let page = PAGE_LEN as u64;
+        assert_eq!(
+            compare_pages(&KEY, &source, &pages, LEAF),
+            [
+                Piece::Copy(2 * page),
+                Piece::Literal(page),
+                Piece::Copy(2 * page),
+                Piece::Zero(page),
+                Piece::Copy(10 * page)
+            ]
+        );
+    }
+
+    #[test]
+    fn a_hole_compares_as_the_zeros_it_reads_as() {
+        let mut basis = vec![0; 3 * LEAF_LEN];
+        basis[LEAF_LEN] = 1;
+        let digests = leaf_digests(&KEY, &basis);
+        let zeros = vec![0; 2 * LEAF_LEN + 10];
+        for known in [Basis::Digests(&digests), Basis::Zeros] {
+            for (len, basis_len) in [(3 * LEAF, 3 * LEAF), (2 * LEAF + 10, 3 * LEAF), (3 * LEAF, LEAF)] {
+                let read = vec![0; usize::try_from(len).unwrap()];
+                let compared = compare_segment(&KEY, &read, known, basis_len);
+                assert_eq!(compare_hole(&KEY, len, known, basis_len), compared);
+            }
+        }
+        assert_eq!(compare_segment(&KEY, &zeros, Basis::Zeros, 2 * LEAF + 10), [Piece::Copy(2 * LEAF + 10)]);
     }
 
     #[test]

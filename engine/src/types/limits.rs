@@ -30,10 +30,16 @@ pub const PACKED_FILE_LEN_MAX: u64 = 65_536;
 
 /// Bytes of a leaf, the unit in which two copies of a file are compared (engine-study 2.6).
 pub const LEAF_LEN: usize = 65_536;
+/// Bytes of a page, the finer unit in which leaves that differ are compared before anything is sent.
+pub const PAGE_LEN: usize = 4_096;
+/// Pages of a leaf.
+pub const LEAF_PAGES: usize = LEAF_LEN / PAGE_LEN;
 /// Leaves of a segment.
 pub const SEGMENT_LEAVES: usize = 128;
 /// Bytes of a segment, the unit of work on a large file: 8 MiB, the same as a connection's credit.
 pub const SEGMENT_LEN: u64 = (LEAF_LEN * SEGMENT_LEAVES) as u64;
+/// A segment of which more leaves differ than this is sent as it is: its pages would differ too.
+pub const REFINED_LEAVES_MAX: usize = 120;
 /// Segments whose leaves the receiver may have sent without having got their operations.
 pub const SEGMENTS_COMPARED_MAX: usize = 32;
 

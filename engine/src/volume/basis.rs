@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{Advice, OFlags};
 
+use super::copying::is_hole;
 use super::dir::{Dir, expect, open_quietly};
 use super::error::{Cannot, Error};
 use super::source::read_at;
@@ -39,6 +40,12 @@ impl BasisFile {
     /// When the disk fails.
     pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Error> {
         read_at(&self.descriptor, buffer, offset)
+    }
+
+    /// Whether nothing is stored from `offset` to before `end`: it reads as zeros, and need not be read.
+    #[must_use]
+    pub fn is_hole(&self, offset: u64, end: u64) -> bool {
+        self.status.may_have_holes() && is_hole(&self.descriptor, offset, end)
     }
 
     /// Asks the kernel to forget what it has of this file, so that it is read from disk. Only what was synced can be

@@ -44,10 +44,14 @@ pub enum FrameKind {
     Problem = 0x15,
     /// Dry run: what would be done.
     Item = 0x16,
+    /// Whose pages are wanted.
+    Ask = 0x17,
     /// Which contents of a batch are wanted.
     Need = 0x20,
     /// Digests of a segment of the basis.
     Leaves = 0x21,
+    /// Digests of the pages of leaves that differ.
+    Pages = 0x25,
     /// A batch is settled.
     BatchDone = 0x22,
     /// A pass is settled.
@@ -68,7 +72,7 @@ pub enum FrameKind {
 
 impl FrameKind {
     /// All types of this version.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::Hello,
         Self::Welcome,
         Self::Refuse,
@@ -83,8 +87,10 @@ impl FrameKind {
         Self::Goodbye,
         Self::Problem,
         Self::Item,
+        Self::Ask,
         Self::Need,
         Self::Leaves,
+        Self::Pages,
         Self::BatchDone,
         Self::PassDone,
         Self::Report,

@@ -4,7 +4,7 @@ use super::sample;
 use super::{DataView, Frame, FrameKind, Message, PackView};
 
 /// Prefix, type and payload of the samples.
-const GOLDEN: [(FrameKind, &str); 24] = [
+const GOLDEN: [(FrameKind, &str); 26] = [
     (
         FrameKind::Hello,
         "00000044 01 010572756e2d3711111111111111111111111111111111222222222222222222222222222222220464617461 \
@@ -35,6 +35,8 @@ const GOLDEN: [(FrameKind, &str); 24] = [
     (FrameKind::Item, "00000007 16 030203642f66"),
     (FrameKind::Need, "0000000a 20 8201020200c6018101"),
     (FrameKind::Leaves, "00000026 21 8201060102aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaabbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"),
+    (FrameKind::Ask, "00000008 17 8201060102007f"),
+    (FrameKind::Pages, "00000016 25 8201060101cccccccccccccccccccccccccccccccc"),
     (FrameKind::BatchDone, "00000003 22 8201"),
     (FrameKind::PassDone, "00000002 23 01"),
     (FrameKind::Report, "00000013 24 010374776f0102030405060708020009050a"),

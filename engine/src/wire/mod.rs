@@ -41,7 +41,7 @@ pub use control::{Item, ItemChange, Pass, PassEnd, PassKind, RootEntry};
 pub use error::WireError;
 pub use frame::{Frame, FrameKind, PREFIX_LEN, frame_len};
 pub use hello::{Hello, LaneHello, NOTES_MAX, Refuse, RefuseReason, Welcome};
-pub use need::{Have, Leaves, Need, NeedItem};
+pub use need::{Ask, Have, Leaves, Need, NeedItem, Pages};
 pub use preamble::{PREAMBLE_LEN, PreambleError, VERSIONS, agree, preamble};
 pub use report::Report;
 
@@ -91,6 +91,10 @@ pub enum Message {
     Need(Need),
     /// Digests of a segment of the basis.
     Leaves(Leaves),
+    /// Pages of which leaves are wanted.
+    Ask(Ask),
+    /// Digests of the pages of leaves that differ.
+    Pages(Pages),
     /// Everything in the batch is settled.
     BatchDone(BatchId),
     /// The pass is settled.
@@ -129,6 +133,8 @@ impl Message {
             Self::Item(item) => item.encode(),
             Self::Need(need) => need.encode(),
             Self::Leaves(leaves) => leaves.encode(),
+            Self::Ask(ask) => ask.encode(),
+            Self::Pages(pages) => pages.encode(),
             Self::BatchDone(batch) => control::encode_number(FrameKind::BatchDone, batch.0),
             Self::PassDone { again } => control::encode_number(FrameKind::PassDone, u64::from(*again)),
             Self::Report(report) => report.encode(),
@@ -162,6 +168,8 @@ impl Message {
             FrameKind::Item => Item::decode(frame).map(Self::Item),
             FrameKind::Need => Need::decode(frame).map(Self::Need),
             FrameKind::Leaves => Leaves::decode(frame).map(Self::Leaves),
+            FrameKind::Ask => Ask::decode(frame).map(Self::Ask),
+            FrameKind::Pages => Pages::decode(frame).map(Self::Pages),
             FrameKind::BatchDone => control::decode_number(frame, "batch").map(|n| Self::BatchDone(BatchId(n))),
             FrameKind::PassDone => {
                 control::decode_flag(frame, "flags of a pass done").map(|again| Self::PassDone { again })

@@ -48,7 +48,33 @@ pub struct Leaves {
     pub index: EntryIndex,
     /// The segment.
     pub segment: SegmentIndex,
-    /// 1 to `SEGMENT_LEAVES`, from the segment's start.
+    /// 1 to `SEGMENT_LEAVES`, from the segment's start; none when all of the basis in this segment is zeros.
+    pub digests: Vec<LeafDigest>,
+}
+
+/// Leaves of one segment that differ: the sender asks for their pages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// The batch.
+    pub batch: BatchId,
+    /// The entry.
+    pub index: EntryIndex,
+    /// The segment.
+    pub segment: SegmentIndex,
+    /// 1 to `SEGMENT_LEAVES` leaves of the segment, strictly increasing.
+    pub leaves: Vec<u8>,
+}
+
+/// Digests of the pages of the leaves that were asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pages {
+    /// The batch.
+    pub batch: BatchId,
+    /// The entry.
+    pub index: EntryIndex,
+    /// The segment.
+    pub segment: SegmentIndex,
+    /// Leaf after leaf in the order asked, each leaf's pages from its start; a leaf cut by the basis' end has fewer.
     pub digests: Vec<LeafDigest>,
 }
 
@@ -99,17 +125,70 @@ impl Leaves {
         let index = index(&mut cursor)?;
         let segment = SegmentIndex(cursor.bounded("segment", 0, SEGMENT_MAX)?);
         let count = cursor.count("count of leaves", limits::SEGMENT_LEAVES, LEAF_DIGEST_LEN)?;
-        if count == 0 {
-            let max = limits::SEGMENT_LEAVES as u64;
-            return Err(WireError::Bound { field: "count of leaves", value: 0, min: 1, max });
-        }
-        let mut digests = Vec::with_capacity(count);
-        for _ in 0..count {
-            digests.push(LeafDigest(cursor.array("leaf")?));
-        }
+        let digests = digests(&mut cursor, count)?;
         cursor.finish()?;
         Ok(Self { batch, index, segment, digests })
     }
+}
+
+impl Ask {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut writer = FrameWriter::with_capacity(FrameKind::Ask, 40 + self.leaves.len());
+        writer.uint(self.batch.0).uint(self.index.0).uint(self.segment.0).uint(self.leaves.len() as u64);
+        writer.raw(&self.leaves);
+        writer.finish()
+    }
+
+    pub(super) fn decode(frame: &Frame) -> Result<Self, WireError> {
+        let mut cursor = frame.cursor();
+        let batch = BatchId(cursor.uint("batch")?);
+        let index = index(&mut cursor)?;
+        let segment = SegmentIndex(cursor.bounded("segment", 0, SEGMENT_MAX)?);
+        let count = cursor.count("count of leaves", limits::SEGMENT_LEAVES, 1)?;
+        let mut leaves: Vec<u8> = Vec::with_capacity(count);
+        for _ in 0..count {
+            let [leaf] = cursor.array("leaf")?;
+            if usize::from(leaf) >= limits::SEGMENT_LEAVES || leaves.last().is_some_and(|last| *last >= leaf) {
+                return Err(WireError::Order("leaf"));
+            }
+            leaves.push(leaf);
+        }
+        cursor.finish()?;
+        Ok(Self { batch, index, segment, leaves })
+    }
+}
+
+impl Pages {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let len = 40 + self.digests.len() * LEAF_DIGEST_LEN;
+        let mut writer = FrameWriter::with_capacity(FrameKind::Pages, len);
+        writer.uint(self.batch.0).uint(self.index.0).uint(self.segment.0).uint(self.digests.len() as u64);
+        for digest in &self.digests {
+            writer.raw(&digest.0);
+        }
+        writer.finish()
+    }
+
+    pub(super) fn decode(frame: &Frame) -> Result<Self, WireError> {
+        let mut cursor = frame.cursor();
+        let batch = BatchId(cursor.uint("batch")?);
+        let index = index(&mut cursor)?;
+        let segment = SegmentIndex(cursor.bounded("segment", 0, SEGMENT_MAX)?);
+        let max = limits::SEGMENT_LEAVES * limits::LEAF_PAGES;
+        let count = cursor.count("count of pages", max, LEAF_DIGEST_LEN)?;
+        let digests = digests(&mut cursor, count)?;
+        cursor.finish()?;
+        Ok(Self { batch, index, segment, digests })
+    }
+}
+
+/// `count` digests; there is room for them in what is left of the frame.
+fn digests(cursor: &mut Cursor<'_>, count: usize) -> Result<Vec<LeafDigest>, WireError> {
+    let mut digests = Vec::with_capacity(count);
+    for _ in 0..count {
+        digests.push(LeafDigest(cursor.array("digest")?));
+    }
+    Ok(digests)
 }
 
 /// An entry's place in its batch.
@@ -169,8 +248,13 @@ mod tests {
     }
 
     #[test]
-    fn leaves_are_at_least_one() {
-        let empty = Frame::new(vec![0x21, 0, 0, 0, 0]).unwrap();
-        assert!(matches!(Leaves::decode(&empty), Err(WireError::Bound { field: "count of leaves", .. })));
+    fn leaves_asked_for_increase_and_lie_in_the_segment() {
+        let ask = |leaves: &[u8]| {
+            let body = [&[0x17, 0, 0, 0, leaves.len() as u8], leaves].concat();
+            Ask::decode(&Frame::new(body).unwrap()).map(|ask| ask.leaves)
+        };
+        assert_eq!(ask(&[0, 5, 127]), Ok(vec![0, 5, 127]));
+        assert_eq!(ask(&[5, 5]), Err(WireError::Order("leaf")));
+        assert_eq!(ask(&[128]), Err(WireError::Order("leaf")));
     }
 }

@@ -8,9 +8,9 @@ use crate::types::{
 };
 
 use super::{
-    Batch, DataHead, FileEnd, FileState, Have, Hello, Item, ItemChange, LaneHello, Leaves, ListEnd, Message, Need,
-    NeedItem, PackItem, Pass, PassEnd, PassKind, Refuse, RefuseReason, Report, RootEntry, Run, RunKind, Runs, Welcome,
-    data_frame, pack_frame,
+    Ask, Batch, DataHead, FileEnd, FileState, Have, Hello, Item, ItemChange, LaneHello, Leaves, ListEnd, Message, Need,
+    NeedItem, PackItem, Pages, Pass, PassEnd, PassKind, Refuse, RefuseReason, Report, RootEntry, Run, RunKind, Runs,
+    Welcome, data_frame, pack_frame,
 };
 
 pub(super) fn name(text: &str) -> Name {
@@ -143,6 +143,13 @@ pub(super) fn messages() -> Vec<Message> {
             index,
             segment: SegmentIndex(1),
             digests: vec![LeafDigest([0xaa; 16]), LeafDigest([0xbb; 16])],
+        }),
+        Message::Ask(Ask { batch: batch_id, index, segment: SegmentIndex(1), leaves: vec![0, 127] }),
+        Message::Pages(Pages {
+            batch: batch_id,
+            index,
+            segment: SegmentIndex(1),
+            digests: vec![LeafDigest([0xcc; 16])],
         }),
         Message::BatchDone(batch_id),
         Message::PassDone { again: true },

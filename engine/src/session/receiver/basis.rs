@@ -1,21 +1,25 @@
-//! The thread that reads what the destination has of a file and sends its leaves, ahead of the sender's answers but
-//! never further than the bound.
+//! The thread that reads what the destination has of a file: it sends the leaves of its segments, ahead of the sender's
+//! answers but never further than the bound, and the pages of leaves that turned out to differ.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex};
 
-use crate::delta::leaf_digests;
+use crate::delta::{leaf_digest, leaf_digests};
 use crate::session::fate::{Ended, Fate, LOOK_AGAIN, lock};
-use crate::types::limits::{LEAF_LEN, SEGMENT_LEAVES, SEGMENT_LEN, SEGMENTS_COMPARED_MAX};
+use crate::types::limits::{
+    LEAF_LEN, PACKED_FILE_LEN_MAX, PAGE_LEN, SEGMENT_LEAVES, SEGMENT_LEN, SEGMENTS_COMPARED_MAX,
+};
 use crate::types::{BatchId, EntryIndex, LeafDigest, Name, SegmentIndex};
 use crate::volume::{BasisFile, Identity};
-use crate::wire::{Leaves, Message};
+use crate::wire::{Ask, Leaves, Message, Pages};
 
 use super::batches::Place;
 use super::context::{PassMode, Receiving};
 
 /// Leaves that may be on their way without an answer.
 const LEAVES_OPEN_MAX: u64 = (SEGMENTS_COMPARED_MAX * SEGMENT_LEAVES) as u64;
+/// Asks that may wait: one for each segment that may be without an answer, small files not counted.
+const ASKS_MAX: usize = LEAVES_OPEN_MAX as usize;
 
 /// A file whose leaves are to be sent.
 #[derive(Debug)]
@@ -38,8 +42,19 @@ pub struct BasisQueue {
 
 #[derive(Debug, Default)]
 struct State {
-    jobs: VecDeque<Job>,
+    jobs: VecDeque<Arc<Job>>,
+    asks: VecDeque<(Arc<Job>, Ask)>,
+    /// Files that are being compared, for the asks about them.
+    compared: HashMap<(BatchId, EntryIndex), Arc<Job>>,
     leaves_open: u64,
+}
+
+/// What the thread does next.
+enum Task {
+    Pages(Arc<Job>, Ask),
+    Begin(Arc<Job>),
+    /// The next segment of the file at hand.
+    Segment,
 }
 
 /// Leaves of a basis of `basis_len` bytes in one segment.
@@ -56,8 +71,30 @@ pub fn segments_compared(basis_len: u64, source_len: u64) -> u64 {
 impl BasisQueue {
     /// One more file; bounded by the open batches it belongs to.
     pub fn push(&self, job: Job) {
-        lock(&self.state).jobs.push_back(job);
+        let mut state = lock(&self.state);
+        let job = Arc::new(job);
+        if job.source_len > PACKED_FILE_LEN_MAX {
+            state.compared.insert((job.batch, job.index), Arc::clone(&job));
+        }
+        state.jobs.push_back(job);
+        drop(state);
         self.changed.notify_all();
+    }
+
+    /// The sender asks for pages. `false` when it asks about a file that is not compared, or too much at once.
+    pub fn ask(&self, ask: Ask) -> bool {
+        let mut state = lock(&self.state);
+        let Some(job) = state.compared.get(&(ask.batch, ask.index)).cloned() else { return false };
+        state.asks.push_back((job, ask));
+        let within = state.asks.len() <= ASKS_MAX;
+        drop(state);
+        self.changed.notify_all();
+        within
+    }
+
+    /// A file is finished: nothing more is asked about it.
+    pub fn forget(&self, batch: BatchId, index: EntryIndex) {
+        lock(&self.state).compared.remove(&(batch, index));
     }
 
     /// The sender has answered this many leaves.
@@ -68,12 +105,25 @@ impl BasisQueue {
         self.changed.notify_all();
     }
 
-    fn wait<T>(&self, fate: &Fate, mut ready: impl FnMut(&mut State) -> Option<T>) -> Result<T, Ended> {
+    /// What to do next: answers first, then the file at hand, of whose next segment `leaves` would be sent.
+    fn next(&self, fate: &Fate, leaves: Option<u64>) -> Result<Task, Ended> {
         let mut state = lock(&self.state);
         loop {
             fate.check()?;
-            if let Some(value) = ready(&mut state) {
-                return Ok(value);
+            if let Some((job, ask)) = state.asks.pop_front() {
+                return Ok(Task::Pages(job, ask));
+            }
+            match leaves {
+                Some(leaves) if state.leaves_open == 0 || state.leaves_open + leaves <= LEAVES_OPEN_MAX => {
+                    state.leaves_open += leaves;
+                    return Ok(Task::Segment);
+                }
+                Some(_) => {}
+                None => {
+                    if let Some(job) = state.jobs.pop_front() {
+                        return Ok(Task::Begin(job));
+                    }
+                }
             }
             state = match self.changed.wait_timeout(state, LOOK_AGAIN) {
                 Ok((state, _)) => state,
@@ -83,50 +133,105 @@ impl BasisQueue {
     }
 }
 
-/// Works until the session ends.
-pub fn run(receiving: &Receiving) -> Result<(), Ended> {
-    let mut buffer = Vec::new();
-    loop {
-        let job = receiving.basis.wait(&receiving.fate, |state| state.jobs.pop_front())?;
-        let file = BasisFile::open(&job.place.dir, &job.name, job.identity);
-        let file = match file {
-            Ok(file) => Some(file),
-            Err(error) => {
-                tracing::debug!(name = %job.name, %error, "the basis cannot be read; everything will be sent");
-                None
-            }
-        };
+/// The file at hand.
+struct Current {
+    job: Arc<Job>,
+    file: Option<BasisFile>,
+    segment: u64,
+}
+
+impl Current {
+    fn begin(receiving: &Receiving, job: Arc<Job>) -> Option<Self> {
+        if segments_compared(job.basis_len, job.source_len) == 0 {
+            return None;
+        }
+        let file = open(&job);
         if let (Some(file), PassMode::Verify) = (&file, receiving.mode()) {
             file.drop_cache();
         }
-        for segment in 0..segments_compared(job.basis_len, job.source_len) {
-            send_leaves(receiving, &job, segment, file.as_ref(), &mut buffer)?;
+        Some(Self { job, file, segment: 0 })
+    }
+
+    fn leaves(&self) -> u64 {
+        leaves_in(self.segment, self.job.basis_len)
+    }
+
+    /// After its segment was sent: the next one, if there is one.
+    fn advance(mut self) -> Option<Self> {
+        self.segment += 1;
+        (self.segment < segments_compared(self.job.basis_len, self.job.source_len)).then_some(self)
+    }
+}
+
+fn open(job: &Job) -> Option<BasisFile> {
+    match BasisFile::open(&job.place.dir, &job.name, job.identity) {
+        Ok(file) => Some(file),
+        Err(error) => {
+            tracing::debug!(name = %job.name, %error, "the basis cannot be read; everything will be sent");
+            None
         }
     }
 }
 
-fn send_leaves(
-    receiving: &Receiving,
-    job: &Job,
-    segment: u64,
-    file: Option<&BasisFile>,
-    buffer: &mut Vec<u8>,
-) -> Result<(), Ended> {
-    let count = leaves_in(segment, job.basis_len);
-    receiving.basis.wait(&receiving.fate, |state| {
-        let fits = state.leaves_open == 0 || state.leaves_open + count <= LEAVES_OPEN_MAX;
-        fits.then(|| state.leaves_open += count)
-    })?;
+/// Works until the session ends.
+pub fn run(receiving: &Receiving) -> Result<(), Ended> {
+    let mut buffer = Vec::new();
+    let mut current: Option<Current> = None;
+    loop {
+        let leaves = current.as_ref().map(Current::leaves);
+        match receiving.basis.next(&receiving.fate, leaves)? {
+            Task::Pages(job, ask) => send_pages(receiving, &job, &ask, &mut buffer),
+            Task::Begin(job) => current = Current::begin(receiving, job),
+            Task::Segment => {
+                if let Some(at_hand) = current.take() {
+                    send_leaves(receiving, &at_hand, &mut buffer);
+                    current = at_hand.advance();
+                }
+            }
+        }
+    }
+}
+
+fn send_leaves(receiving: &Receiving, current: &Current, buffer: &mut Vec<u8>) {
+    let Current { job, file, segment } = current;
     let start = segment * SEGMENT_LEN;
     let len = job.basis_len.saturating_sub(start).min(SEGMENT_LEN);
-    buffer.resize(usize::try_from(len).unwrap_or(0), 0);
-    let read = file.map(|file| file.read_at(buffer, start));
-    let digests = match read {
-        Some(Ok(read)) if read == buffer.len() => leaf_digests(&receiving.leaf_key, buffer),
-        // What cannot be read equals nothing: the sender sends it.
-        Some(Ok(_) | Err(_)) | None => vec![LeafDigest([0; 16]); usize::try_from(count).unwrap_or(0)],
+    let may_be_short = job.source_len > PACKED_FILE_LEN_MAX;
+    let digests = match file {
+        Some(file) if may_be_short && file.is_hole(start, start + len) => Vec::new(),
+        file => match read(file.as_ref(), start, len, buffer) {
+            true => leaf_digests(&receiving.leaf_key, buffer),
+            // What cannot be read equals nothing: the sender sends it.
+            false => unequal(leaves_in(*segment, job.basis_len)),
+        },
     };
-    let message = Leaves { batch: job.batch, index: job.index, segment: SegmentIndex(segment), digests };
-    receiving.post(&Message::Leaves(message));
-    Ok(())
+    let segment = SegmentIndex(*segment);
+    receiving.post(&Message::Leaves(Leaves { batch: job.batch, index: job.index, segment, digests }));
+}
+
+fn send_pages(receiving: &Receiving, job: &Job, ask: &Ask, buffer: &mut Vec<u8>) {
+    let file = open(job);
+    let mut digests = Vec::new();
+    for leaf in &ask.leaves {
+        let start = ask.segment.0.saturating_mul(SEGMENT_LEN).saturating_add(u64::from(*leaf) * LEAF_LEN as u64);
+        let len = job.basis_len.saturating_sub(start).min(LEAF_LEN as u64);
+        if read(file.as_ref(), start, len, buffer) {
+            digests.extend(buffer.chunks(PAGE_LEN).map(|page| leaf_digest(&receiving.leaf_key, page)));
+        } else {
+            digests.extend(unequal(len.div_ceil(PAGE_LEN as u64)));
+        }
+    }
+    let Ask { batch, index, segment, .. } = *ask;
+    receiving.post(&Message::Pages(Pages { batch, index, segment, digests }));
+}
+
+/// Whether all `len` bytes could be read.
+fn read(file: Option<&BasisFile>, start: u64, len: u64, buffer: &mut Vec<u8>) -> bool {
+    buffer.resize(usize::try_from(len).unwrap_or(0), 0);
+    file.is_some_and(|file| matches!(file.read_at(buffer, start), Ok(read) if read == buffer.len()))
+}
+
+/// Digests that no content has.
+fn unequal(count: u64) -> Vec<LeafDigest> {
+    vec![LeafDigest([0; 16]); usize::try_from(count).unwrap_or(0)]
 }

@@ -319,6 +319,13 @@ async fn follow(
                 lock(&receiving.peer).push(problem);
                 continue;
             }
+            Message::Ask(ask) => {
+                if !receiving.basis.ask(ask) {
+                    let what = "it asks for pages of a file that is not compared".to_owned();
+                    return receiving.fate.fail(SessionError::Protocol(what));
+                }
+                continue;
+            }
             Message::Goodbye => {
                 let _ = said_goodbye.send(());
                 return;

@@ -342,6 +342,7 @@ impl Writer {
             self.begin(batch, arriving)?;
         }
         batch.settle(index);
+        self.receiving.basis.forget(batch.id, index);
         let writer = arriving.writer.write().unwrap_or_else(PoisonError::into_inner).take();
         let same = arriving.is_deferred();
         self.finish(batch, &arriving.plan, writer, end, same)?;

@@ -5,10 +5,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use crate::delta::Piece;
 use crate::session::error::SessionError;
 use crate::session::fate::lock;
-use crate::types::{BatchId, EntryIndex, limits};
-use crate::wire::{Have, Leaves, Need, NeedItem};
+use crate::types::{BatchId, EntryIndex, SegmentIndex, limits};
+use crate::wire::{Ask, Have, Leaves, Message, Need, NeedItem, Pages};
 
 use super::book::{SentBatch, SentFile};
 use super::context::Sending;
@@ -19,6 +20,18 @@ use super::work::Work;
 #[derive(Debug, Default)]
 pub struct Feed {
     compared: Mutex<HashMap<(BatchId, EntryIndex), Arc<LargeFile>>>,
+    /// Segments that wait for pages.
+    parked: Mutex<HashMap<(BatchId, EntryIndex, SegmentIndex), Parked>>,
+}
+
+/// A segment that was compared by leaves and waits for the pages of those that differ.
+#[derive(Debug)]
+pub struct Parked {
+    pub file: Arc<LargeFile>,
+    pub segment: SegmentIndex,
+    pub pieces: Vec<Piece>,
+    /// The leaves asked for.
+    pub leaves: Vec<u8>,
 }
 
 /// Files of one pack: cut when their sizes reach a frame's worth.
@@ -73,6 +86,23 @@ impl Feed {
         if compared < all {
             sending.work.push(Work::Stretch { file: large, next: compared, end: all });
         }
+    }
+
+    /// Asks for the pages of a segment's leaves and keeps what is known of it until they come.
+    pub fn park(&self, sending: &Sending, parked: Parked) {
+        let (batch, index, segment) = (parked.file.batch.id, parked.file.index, parked.segment);
+        let ask = Message::Ask(Ask { batch, index, segment, leaves: parked.leaves.clone() });
+        lock(&self.parked).insert((batch, index, segment), parked);
+        sending.post(&ask);
+    }
+
+    /// The pages of a parked segment.
+    pub fn pages(&self, sending: &Sending, pages: Pages) -> Result<(), SessionError> {
+        let parked = lock(&self.parked).remove(&(pages.batch, pages.index, pages.segment));
+        let parked =
+            parked.ok_or_else(|| SessionError::Protocol("it sent pages that were not asked for".to_owned()))?;
+        sending.work.push(Work::Refine { parked: Box::new(parked), pages: pages.digests });
+        Ok(())
     }
 
     /// The leaves of a segment, or of a small file.

@@ -11,6 +11,7 @@
 //! A cut ends a session; the next one begins with a first pass and finds what is there. Nothing else is remembered.
 
 mod book;
+mod compare;
 mod context;
 mod feed;
 mod large;

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::delta::{Piece, compare_segment, content_digest, leaf_digests};
+use crate::delta::{content_digest, leaf_digests};
 use crate::session::fate::{Ended, Fate};
 use crate::tunnel::Outbox;
 use crate::types::{EntryIndex, LeafDigest, RelPath, SegmentIndex, Stage, limits};
@@ -13,13 +13,16 @@ use crate::volume::{Extent, Opened, SourceFile, Stability};
 use crate::wire::{self, DataHead, FileEnd, FileState, Message, PackItem, Run, RunKind, Runs};
 
 use super::book::{SentBatch, SentFile};
+use super::compare::Compared;
 use super::context::Sending;
+use super::feed::Feed;
 use super::large::{LargeFile, Opening};
 use super::work::{LaneCredit, Work};
 
 /// One lane's reading thread.
 pub struct Reader {
     pub sending: Arc<Sending>,
+    pub feed: Arc<Feed>,
     pub lane: Outbox,
     pub credit: Arc<LaneCredit>,
     /// Reused: one segment, or the contents of one pack.
@@ -27,7 +30,7 @@ pub struct Reader {
 }
 
 /// Reading one stretch of a file failed: the file is void from here.
-struct Spoiled;
+pub(super) struct Spoiled;
 
 impl Reader {
     /// Works until the session ends.
@@ -43,6 +46,7 @@ impl Reader {
                     }
                     self.segment(&file, SegmentIndex(next), None)?;
                 }
+                Work::Refine { parked, pages } => self.refine(&parked, &pages)?,
                 Work::Segment { file, segment, leaves } => self.segment(&file, segment, Some(&leaves))?,
             }
         }
@@ -125,19 +129,32 @@ impl Reader {
         sent
     }
 
-    fn segment(&mut self, file: &LargeFile, segment: SegmentIndex, leaves: Option<&[LeafDigest]>) -> Result<(), Ended> {
+    fn segment(
+        &mut self,
+        file: &Arc<LargeFile>,
+        segment: SegmentIndex,
+        leaves: Option<&[LeafDigest]>,
+    ) -> Result<(), Ended> {
         let (start, len) = file.span(segment);
         let mut at = start;
-        let end = start + len;
         if let (false, Opening::Open(source)) = (file.is_spoiled(), file.opened(|| self.open(file))) {
             let done = match leaves {
-                Some(leaves) => self.compared_segment(file, source, segment, leaves, &mut at)?,
-                None => self.plain_segment(file, source, &mut at, end)?,
+                Some(leaves) => match self.compared_segment(file, source, segment, leaves, &mut at)? {
+                    Ok(Compared::Parked) => return Ok(()),
+                    Ok(Compared::Sent) => Ok(()),
+                    Err(Spoiled) => Err(Spoiled),
+                },
+                None => self.plain_segment(file, source, &mut at, start + len)?,
             };
             if let Err(Spoiled) = done {
                 tracing::debug!(index = file.index.0, at, "the rest of a segment is void");
             }
         }
+        self.cover(file, at, start + len, len)
+    }
+
+    /// What was not sent of a segment is void; then it is covered.
+    pub(super) fn cover(&self, file: &LargeFile, at: u64, end: u64, len: u64) -> Result<(), Ended> {
         if at < end {
             self.runs(file, at, &[Run { kind: RunKind::Void, len: end - at }])?;
         }
@@ -159,7 +176,7 @@ impl Reader {
         )
     }
 
-    fn open(&self, file: &LargeFile) -> Opening {
+    pub(super) fn open(&self, file: &LargeFile) -> Opening {
         let Some(of) = file.file() else { return Opening::Failed };
         match file.batch.dir.open_source_file(&of.name, &of.status) {
             Ok(Opened::File(source)) => return Opening::Open(source),
@@ -174,7 +191,7 @@ impl Reader {
     }
 
     /// Reads, or spoils the file: it became shorter, or cannot be read.
-    fn read(&self, file: &LargeFile, source: &SourceFile, into: &mut [u8], at: u64) -> Result<(), Spoiled> {
+    pub(super) fn read(&self, file: &LargeFile, source: &SourceFile, into: &mut [u8], at: u64) -> Result<(), Spoiled> {
         match source.read_exact_at(into, at) {
             Ok(true) => Ok(()),
             Ok(false) => {
@@ -228,72 +245,8 @@ impl Reader {
         Ok(Ok(()))
     }
 
-    /// A segment the receiver has a basis for: read whole, compared, and only what differs is sent.
-    fn compared_segment(
-        &mut self,
-        file: &LargeFile,
-        source: &SourceFile,
-        segment: SegmentIndex,
-        leaves: &[LeafDigest],
-        at: &mut u64,
-    ) -> Result<Result<(), Spoiled>, Ended> {
-        let (start, len) = file.span(segment);
-        let mut buffer = std::mem::take(&mut self.buffer);
-        buffer.resize(usize::try_from(len).unwrap_or(0), 0);
-        let read = self.read(file, source, &mut buffer, start);
-        let result = match read {
-            Ok(()) => self.send_pieces(file, segment, leaves, &buffer, at).map(Ok),
-            Err(Spoiled) => Ok(Err(Spoiled)),
-        };
-        self.buffer = buffer;
-        result
-    }
-
-    fn send_pieces(
-        &self,
-        file: &LargeFile,
-        segment: SegmentIndex,
-        leaves: &[LeafDigest],
-        bytes: &[u8],
-        at: &mut u64,
-    ) -> Result<(), Ended> {
-        let pieces = compare_segment(&self.sending.leaf_key, bytes, leaves, file.basis_in(segment));
-        let mut rest = bytes;
-        for piece in pieces {
-            let (mut now, later) =
-                rest.split_at_checked(usize::try_from(piece.len()).unwrap_or(0)).unwrap_or((rest, &[]));
-            rest = later;
-            match piece {
-                Piece::Copy(len) => {
-                    self.runs(file, *at, &[Run { kind: RunKind::Copy, len }])?;
-                    self.sending.tally.add(|t| &t.copied, len);
-                    *at += len;
-                }
-                Piece::Zero(len) => {
-                    self.runs(file, *at, &[Run { kind: RunKind::Hole, len }])?;
-                    self.sending.tally.add(|t| &t.holes, len);
-                    *at += len;
-                }
-                Piece::Literal(_) => {
-                    while !now.is_empty() {
-                        let (chunk, more) = now.split_at_checked(limits::DATA_LEN_MAX).unwrap_or((now, &[]));
-                        let sent: Result<(), std::convert::Infallible> =
-                            self.data(file, *at, chunk.len() as u64, |into| {
-                                into.copy_from_slice(chunk);
-                                Ok(())
-                            })?;
-                        let Ok(()) = sent;
-                        *at += chunk.len() as u64;
-                        now = more;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// One data frame whose content `fill` reads straight into it.
-    fn data<E>(
+    pub(super) fn data<E>(
         &self,
         file: &LargeFile,
         offset: u64,
@@ -314,7 +267,7 @@ impl Reader {
         }
     }
 
-    fn runs(&self, file: &LargeFile, offset: u64, runs: &[Run]) -> Result<(), Ended> {
+    pub(super) fn runs(&self, file: &LargeFile, offset: u64, runs: &[Run]) -> Result<(), Ended> {
         self.send(Message::Runs(Runs { batch: file.batch.id, index: file.index, offset, runs: runs.to_vec() }).encode())
     }
 

@@ -184,6 +184,7 @@ async fn converse(
         let credit = Arc::new(LaneCredit::default());
         let reader = Reader {
             sending: Arc::clone(sending),
+            feed: Arc::clone(&feed),
             lane: outbox.clone(),
             credit: Arc::clone(&credit),
             buffer: Vec::new(),
@@ -249,6 +250,7 @@ fn answer(message: Message, sending: &Sending, feed: &Feed, replies: &mpsc::Send
     match message {
         Message::Need(need) => feed.need(sending, &need)?,
         Message::Leaves(leaves) => feed.leaves(sending, leaves)?,
+        Message::Pages(pages) => feed.pages(sending, pages)?,
         Message::BatchDone(id) => {
             let batch = sending
                 .book

@@ -7,6 +7,7 @@ use crate::session::fate::{Ended, Fate, LOOK_AGAIN, lock};
 use crate::types::{EntryIndex, LeafDigest, SegmentIndex, limits};
 
 use super::book::SentBatch;
+use super::feed::Parked;
 use super::large::LargeFile;
 
 /// One piece of work for a reading thread.
@@ -18,6 +19,8 @@ pub enum Work {
     Compare { batch: Arc<SentBatch>, index: EntryIndex, leaves: Vec<LeafDigest> },
     /// Segments of a large file that the receiver has nothing of, from the first to before the second.
     Stretch { file: Arc<LargeFile>, next: u64, end: u64 },
+    /// A segment whose pages have come.
+    Refine { parked: Box<Parked>, pages: Vec<LeafDigest> },
     /// One segment of a large file with the leaves of its basis.
     Segment { file: Arc<LargeFile>, segment: SegmentIndex, leaves: Vec<LeafDigest> },
 }
