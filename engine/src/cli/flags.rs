@@ -59,6 +59,9 @@ pub struct TransferArgs {
     /// Kinds of loss that are no failure, by comma.
     #[arg(long, value_name = "KIND,...", value_delimiter = ',', value_parser = values::loss)]
     pub accept_loss: Vec<LossKind>,
+    /// Write every file beside its name and rename it when it is whole; takes the room of a second copy of each.
+    #[arg(long)]
+    pub atomic: bool,
     /// With --delete, let an empty source empty the destination.
     #[arg(long)]
     pub allow_empty_source: bool,

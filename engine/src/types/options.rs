@@ -19,6 +19,8 @@ pub struct Options {
     pub verify: bool,
     /// Say what would be done, touch nothing.
     pub dry_run: bool,
+    /// Never show a half-written file under its name.
+    pub atomic: bool,
     /// Whether owners are kept.
     pub owner: OwnerPolicy,
     /// Keep extended attributes, ACLs and capabilities.
@@ -95,6 +97,7 @@ impl Default for Options {
             checksum: false,
             verify: false,
             dry_run: false,
+            atomic: false,
             owner: OwnerPolicy::Keep,
             xattrs: true,
             selinux: SelinuxPolicy::Auto,

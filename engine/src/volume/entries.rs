@@ -6,15 +6,17 @@
 use std::os::fd::AsFd;
 use std::sync::{Arc, PoisonError};
 
-use rustix::fs::{AtFlags, FileType, Mode as Bits, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode as Bits, OFlags, RenameFlags};
 use rustix::io::{Errno, retry_on_intr};
 
+use super::basis::open_file;
 use super::clock::set_mtime;
 use super::dir::{Dir, expect, open_quietly};
 use super::error::{Cannot, Error};
 use super::handle::Handle;
 use super::status::{Identity, Status};
-use crate::types::{Device, EntryKind, Mode, Name};
+use super::writer::mark_beside;
+use crate::types::{Device, EntryKind, Mode, Name, Timestamp};
 
 /// Owner may read and write, nobody else anything.
 const PRIVATE: Bits = Bits::RUSR.union(Bits::WUSR);
@@ -86,6 +88,38 @@ impl Dir {
         let descriptor = self.descriptor()?;
         retry_on_intr(|| rustix::fs::renameat(&descriptor, from.as_bytes(), &descriptor, to.as_bytes()))
             .cannot("rename")
+    }
+
+    /// Moves the file `name`, which must still be what `expected` says, to `new` in the directory `to`, where nothing
+    /// stands. It gets an mtime beside its own first: whoever looks there before its content was compared sees a file
+    /// that is not finished.
+    ///
+    /// # Errors
+    /// When it is gone or something else, or something stands at `new`.
+    pub fn move_to(&self, name: &Name, expected: &Status, to: &Self, new: &Name) -> Result<(), Error> {
+        let op = "move";
+        let (here, there) = (self.descriptor()?, to.descriptor()?);
+        let found = Status::of_name(&*here, name)?.ok_or(Error { op, errno: Errno::NOENT })?;
+        expect(&found, expected.kind, expected.identity, op)?;
+        let (file, _) = open_file(self, name, expected.identity, OFlags::RDONLY)?;
+        set_mtime(&file, mark_beside(expected.mtime)).cannot(op)?;
+        let (from, to_name) = (name.as_bytes(), new.as_bytes());
+        let moved = retry_on_intr(|| rustix::fs::renameat_with(&here, from, &there, to_name, RenameFlags::NOREPLACE));
+        match moved {
+            // A file system without that promise: look first.
+            Err(Errno::INVAL | Errno::NOSYS) if Status::of_name(&*there, new)?.is_none() => {
+                retry_on_intr(|| rustix::fs::renameat(&here, from, &there, to_name)).cannot(op)
+            }
+            moved => moved.cannot(op),
+        }
+    }
+
+    /// Puts this directory's modification time back to what it was before entries were changed.
+    ///
+    /// # Errors
+    /// When it is gone, or its times cannot be set.
+    pub fn put_time_back(&self, mtime: Timestamp) -> Result<(), Error> {
+        set_mtime(&*self.descriptor()?, mtime).cannot("put a directory's modification time back")
     }
 
     /// Makes `new` another name of `leader`, which must be the inode `leader_id`.

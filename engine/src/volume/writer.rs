@@ -297,7 +297,7 @@ fn end_of(offset: u64, len: u64) -> Result<u64, Error> {
 }
 
 /// An mtime that differs from the source's by more than any file system's step, on the side that is surely in range.
-fn mark_beside(source: Timestamp) -> Timestamp {
+pub(super) fn mark_beside(source: Timestamp) -> Timestamp {
     let secs = if source.secs() > MARK_SECS { source.secs() - MARK_SECS } else { source.secs() + MARK_SECS };
     Timestamp::new(secs, 0).unwrap_or_default()
 }

@@ -252,6 +252,7 @@ fn put_options(writer: &mut FrameWriter, options: &Options) {
         options.dry_run,
         options.owner == OwnerPolicy::Ignore,
         !options.xattrs,
+        options.atomic,
     ];
     let bits = flags.iter().rev().fold(0, |bits, flag| bits << 1 | u64::from(*flag));
     writer.uint(bits).optional(options.max_delete);
@@ -272,7 +273,7 @@ fn put_options(writer: &mut FrameWriter, options: &Options) {
 }
 
 fn options(cursor: &mut Cursor<'_>) -> Result<Options, WireError> {
-    let flags = cursor.flags("options", 0xff)?;
+    let flags = cursor.flags("options", 0x1ff)?;
     let has = |bit: u32| flags >> bit & 1 != 0;
     Ok(Options {
         delete: has(0),
@@ -283,6 +284,7 @@ fn options(cursor: &mut Cursor<'_>) -> Result<Options, WireError> {
         dry_run: has(5),
         owner: if has(6) { OwnerPolicy::Ignore } else { OwnerPolicy::Keep },
         xattrs: !has(7),
+        atomic: has(8),
         max_delete: cursor.optional("max-delete", u64::MAX - 1)?,
         selinux: cursor.choice("selinux", &[SelinuxPolicy::Auto, SelinuxPolicy::Keep, SelinuxPolicy::Skip])?,
         root_attrs: cursor.choice("root-attrs", &[RootAttrs::Auto, RootAttrs::Keep, RootAttrs::Copy])?,
@@ -328,6 +330,7 @@ mod tests {
             Options { dry_run: true, ..plain.clone() },
             Options { owner: OwnerPolicy::Ignore, ..plain.clone() },
             Options { xattrs: false, ..plain.clone() },
+            Options { atomic: true, ..plain.clone() },
             Options { selinux: SelinuxPolicy::Keep, ..plain.clone() },
             Options { selinux: SelinuxPolicy::Skip, ..plain.clone() },
             Options { root_attrs: RootAttrs::Keep, ..plain.clone() },

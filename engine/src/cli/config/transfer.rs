@@ -77,6 +77,7 @@ impl TransferConfig {
             checksum: args.checksum,
             verify: args.verify,
             dry_run: args.dry_run,
+            atomic: args.atomic,
             owner: owner_policy(args.no_owner),
             xattrs: !args.no_xattrs,
             selinux: args.selinux.into(),

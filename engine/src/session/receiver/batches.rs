@@ -30,6 +30,8 @@ pub struct Place {
 pub enum How {
     /// Nothing stands there.
     Create,
+    /// Nothing stands there, and nothing shows until the new one is whole.
+    CreateBeside,
     /// Something stands there that goes when the new one is whole.
     Replace,
     /// A file stands there, a basis, and is written in place.
@@ -208,6 +210,6 @@ pub fn basis_of(how: &How) -> Option<(Identity, u64)> {
 pub fn status_of(how: &How) -> Option<&Status> {
     match how {
         How::InPlace(status) | How::Rebuild(status) | How::Compare(status) => Some(status),
-        How::Create | How::Replace | How::Discard => None,
+        How::Create | How::CreateBeside | How::Replace | How::Discard => None,
     }
 }

@@ -19,6 +19,7 @@ use super::context::{PassMode, Receiving};
 use super::ledger::Close;
 use super::level::Level;
 use super::links::{Failure, Waiter};
+use super::moved::Newcomer;
 
 pub use super::existing::Existing;
 
@@ -51,6 +52,8 @@ pub struct InBatch<'a> {
     jobs: Vec<Job>,
     /// Directories that stand where something else belongs; they go with the deletes.
     pub in_the_way: Vec<Name>,
+    /// New files that may be found among what is to be deleted.
+    pub newcomers: Vec<Newcomer>,
     imagined: Option<RelPath>,
 }
 
@@ -70,7 +73,17 @@ impl<'a> InBatch<'a> {
             receiving.batch_done(id, level.id);
         }
         let (slots, imagined) = (Vec::with_capacity(entries), level.imagined.clone());
-        Self { receiving, batch, id, slots, need: Vec::new(), jobs: Vec::new(), in_the_way: Vec::new(), imagined }
+        Self {
+            receiving,
+            batch,
+            id,
+            slots,
+            need: Vec::new(),
+            jobs: Vec::new(),
+            in_the_way: Vec::new(),
+            newcomers: Vec::new(),
+            imagined,
+        }
     }
 
     /// Goes through one entry. A directory is announced, whatever became of it.
@@ -215,6 +228,12 @@ impl<'a> InBatch<'a> {
     /// Something new: files are awaited, the rest is made now.
     fn make(&mut self, batch: &Arc<OpenBatch>, entry: Entry, how: How) -> Result<Slot, Ended> {
         if matches!(entry.content, Content::File(_)) {
+            if matches!(how, How::Create) && self.receiving.may_have_moved(&entry) {
+                self.newcomers.push(Newcomer { size: entry.size(), mtime: entry.mtime, name: entry.name });
+                return Ok(Slot::Settled);
+            }
+            let atomic = self.receiving.options.atomic && matches!(how, How::Create);
+            let how = if atomic { How::CreateBeside } else { how };
             self.need.push(NeedItem { index: self.index(), have: Have::Nothing });
             return Ok(Slot::Awaited(Box::new(Plan { entry, how })));
         }
@@ -243,7 +262,8 @@ impl<'a> InBatch<'a> {
             self.need.push(NeedItem { index: self.index(), have: Have::Nothing });
             return Slot::Awaited(Box::new(Plan { entry, how: How::Replace }));
         }
-        let in_place = !must_break(&entry, &existing.plan)
+        let in_place = !self.receiving.options.atomic
+            && !must_break(&entry, &existing.plan)
             && !status.mode.is_set_id()
             && !existing.has_capability()
             && (!large || entry.size().max(status.size) >= IN_PLACE_LEN_MIN);

@@ -64,6 +64,10 @@ pub struct Receiving {
     /// The report was made: what breaks now breaks nothing.
     pub reported: AtomicBool,
     pub pass: Mutex<PassKind>,
+    /// New files wait to be found among what is to be deleted.
+    pub seeks_moves: AtomicBool,
+    /// How many do.
+    pub newcomers: AtomicU64,
     /// Something was in the way; it is gone after the deletes, and another pass puts the entry there.
     pub blocked: AtomicBool,
     pub temporaries: AtomicU64,

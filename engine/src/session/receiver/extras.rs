@@ -12,6 +12,7 @@ use crate::wire::ItemChange;
 
 use super::batches::Place;
 use super::context::{PassMode, Receiving};
+use super::moved::Newcomers;
 
 /// Extras of a pass.
 #[derive(Debug, Default)]
@@ -32,10 +33,19 @@ pub struct Sweep<'a> {
 }
 
 /// What to do with an entry met on the way.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Purpose {
-    Count { limit: u64 },
+enum Purpose<'a> {
+    Count {
+        limit: u64,
+    },
     Remove,
+    /// Move the files that are new ones elsewhere.
+    Find(&'a mut Newcomers),
+}
+
+impl Purpose<'_> {
+    fn removes(&self) -> bool {
+        matches!(self, Self::Remove)
+    }
 }
 
 /// A directory being emptied or counted.
@@ -63,7 +73,7 @@ impl Extras {
         if let Some(max) = sweep.receiving.options.max_delete {
             for name in &names {
                 let limit = max.saturating_add(1).saturating_sub(self.count);
-                self.count = self.count.saturating_add(sweep.walk(place, name, Purpose::Count { limit })?);
+                self.count = self.count.saturating_add(sweep.walk(place, name, &mut Purpose::Count { limit })?);
             }
         } else {
             self.count = self.count.saturating_add(names.len() as u64);
@@ -77,13 +87,35 @@ impl Extras {
         Ok(())
     }
 
+    /// Looks among the extras for new files that were only moved, and moves them.
+    pub fn find(&self, sweep: Sweep<'_>, newcomers: &mut Newcomers) -> Result<(), Ended> {
+        for (place, names) in &self.list {
+            if newcomers.all_found() {
+                return Ok(());
+            }
+            place.touch();
+            // A new file of the same directory puts its times back itself; here nothing may be nested in that.
+            let before = place.dir.status();
+            for name in names {
+                sweep.walk(place, name, &mut Purpose::Find(newcomers))?;
+            }
+            if let (Ok(before), Ok(after)) = (before, place.dir.status())
+                && before.mtime != after.mtime
+            {
+                let kept = place.dir.put_time_back(before.mtime);
+                kept.or_else(|error| sweep.receiving.failed(place.dir.path(), Stage::Attributes, error))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Removes all that were kept. How many entries went.
     pub fn remove(self, sweep: Sweep<'_>) -> Result<u64, Ended> {
         let mut removed = 0_u64;
         for (place, names) in self.list {
             place.touch();
             let (swept, kept) = place.dir.keep_times(|| -> Result<u64, Ended> {
-                names.iter().try_fold(0, |sum: u64, name| Ok(sum + sweep.walk(&place, name, Purpose::Remove)?))
+                names.iter().try_fold(0, |sum: u64, name| Ok(sum + sweep.walk(&place, name, &mut Purpose::Remove)?))
             });
             removed += swept?;
             if let Err(error) = kept {
@@ -110,13 +142,13 @@ impl Sweep<'_> {
     }
 
     /// Counts or removes one extra with all below it. How many entries.
-    fn walk(&self, place: &Place, name: &Name, purpose: Purpose) -> Result<u64, Ended> {
+    fn walk(&self, place: &Place, name: &Name, purpose: &mut Purpose<'_>) -> Result<u64, Ended> {
         let mut done = 0;
         let mut stack: Vec<Open> = Vec::new();
         let mut next = Some(name.clone());
         loop {
             self.receiving.fate.check()?;
-            if matches!(purpose, Purpose::Count { limit } if done >= limit) {
+            if matches!(purpose, Purpose::Count { limit } if done >= *limit) {
                 return Ok(done);
             }
             let dir = stack.last().map_or(&place.dir, |open| &open.dir);
@@ -169,15 +201,18 @@ impl Sweep<'_> {
         }
     }
 
-    fn visit(&self, dir: &Arc<Dir>, name: &Name, purpose: Purpose) -> Result<Visit, Ended> {
+    fn visit(&self, dir: &Arc<Dir>, name: &Name, purpose: &mut Purpose<'_>) -> Result<Visit, Ended> {
         let path = || dir.path().join(name);
         let status = match dir.status_of(name) {
             Ok(Some(status)) => status,
             Ok(None) => return Ok(Visit::Gone),
             Err(error) => return self.stays(path(), error),
         };
+        if let Purpose::Find(newcomers) = purpose {
+            newcomers.take(self.receiving, dir, name, &status)?;
+        }
         if status.kind != EntryKind::Dir {
-            if purpose == Purpose::Remove
+            if purpose.removes()
                 && let Err(error) = dir.remove(name, &status)
             {
                 return self.stays(path(), error);
@@ -185,7 +220,7 @@ impl Sweep<'_> {
             return Ok(Visit::Done);
         }
         if status.identity.dev != self.receiving.volume.device() {
-            if purpose == Purpose::Remove {
+            if purpose.removes() {
                 self.receiving.problem(
                     path(),
                     Stage::Delete,
@@ -195,7 +230,7 @@ impl Sweep<'_> {
             return Ok(Visit::Stays);
         }
         let opened = dir.child(name, status.identity).and_then(|child| {
-            if purpose == Purpose::Remove && !self.receiving.volume.privilege().dac_override {
+            if purpose.removes() && !self.receiving.volume.privilege().dac_override {
                 child.make_accessible()?;
             }
             let listing = child.listing()?;
@@ -219,11 +254,11 @@ impl Sweep<'_> {
         Ok(Visit::Stays)
     }
 
-    fn leave(&self, parent: &Dir, open: &Open, purpose: Purpose) -> Result<bool, Ended> {
+    fn leave(&self, parent: &Dir, open: &Open, purpose: &mut Purpose<'_>) -> Result<bool, Ended> {
         if open.keep {
             return Ok(false);
         }
-        if purpose == Purpose::Remove
+        if purpose.removes()
             && let Err(error) = parent.remove(&open.name, &open.status)
         {
             self.receiving.failed(open.dir.path(), Stage::Delete, error)?;

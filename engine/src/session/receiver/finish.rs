@@ -46,7 +46,7 @@ impl Receiving {
             Ok(Finished { applied, identity }) => {
                 self.applied(path, applied);
                 match plan.how {
-                    How::Create => self.tally.add(|t| &t.created, 1),
+                    How::Create | How::CreateBeside => self.tally.add(|t| &t.created, 1),
                     _ => self.tally.add(|t| &t.updated, 1),
                 }
                 self.file_ready(&batch.place, &plan.entry, identity)
@@ -65,7 +65,9 @@ impl Receiving {
         match how {
             How::Compare(status) => self.file_ready(&batch.place, &entry, status.identity),
             How::InPlace(_) | How::Rebuild(_) => self.keep_or_break(&batch.place, &Plan { entry, how }),
-            How::Create | How::Replace | How::Discard => Err(self.broke("it calls a file the same that is not there")),
+            How::Create | How::CreateBeside | How::Replace | How::Discard => {
+                Err(self.broke("it calls a file the same that is not there"))
+            }
         }
     }
 

@@ -23,6 +23,7 @@ use super::context::{PassMode, Receiving};
 use super::extras::{Extras, Sweep};
 use super::ledger::Close;
 use super::level::Level;
+use super::moved::Newcomers;
 
 /// What the control task hands over, in the order it came.
 #[derive(Debug)]
@@ -43,6 +44,8 @@ pub struct Generator {
     next_batch: u64,
     in_pass: bool,
     extras: Extras,
+    newcomers: Newcomers,
+    has_sought: bool,
     halted: Option<String>,
 }
 
@@ -57,6 +60,8 @@ impl Generator {
             next_batch: 0,
             in_pass: false,
             extras: Extras::default(),
+            newcomers: Newcomers::default(),
+            has_sought: false,
             halted: None,
         }
     }
@@ -94,6 +99,11 @@ impl Generator {
         receiving.blocked.store(false, Relaxed);
         let first = pass.number == 0 && pass.kind == PassKind::Transfer;
         receiving.unasked.store(first && receiving.empty && !receiving.options.dry_run, Relaxed);
+        let seeks = receiving.options.delete && !receiving.empty && !self.has_sought;
+        receiving.seeks_moves.store(seeks && pass.kind == PassKind::Transfer, Relaxed);
+        self.has_sought |= pass.kind == PassKind::Transfer;
+        self.newcomers = Newcomers::default();
+        receiving.newcomers.store(0, Relaxed);
         receiving.progress.new_pass();
         *lock(&receiving.pass) = pass.kind;
         match pass.kind {
@@ -185,6 +195,9 @@ impl Generator {
         if receiving.mode() == PassMode::Transfer && receiving.options.delete {
             level.extras.append(&mut work.in_the_way);
         }
+        if let Some(place) = &level.place {
+            self.newcomers.add(&receiving, place, std::mem::take(&mut work.newcomers));
+        }
         work.publish()?;
         match end {
             ListEnd::More => drop(self.levels.insert(dir, level)),
@@ -234,7 +247,8 @@ impl Generator {
         if matches!(receiving.mode(), PassMode::Transfer | PassMode::Clear) {
             receiving.tally.scanned.store(end.entries, Relaxed);
             receiving.tally.bytes_total.store(end.bytes, Relaxed);
-            again = self.delete(end)?;
+            let waited = !self.newcomers.is_empty();
+            again = self.delete(end)? || waited;
         }
         receiving.post(&Message::PassDone { again });
         Ok(())
@@ -265,7 +279,9 @@ impl Generator {
         }
         receiving.progress.enter(Phase::Deleting);
         let overflow = extras.overflow;
-        let removed = extras.remove(Sweep { receiving: &receiving, excludes: &self.excludes })?;
+        let sweep = Sweep { receiving: &receiving, excludes: &self.excludes };
+        extras.find(sweep, &mut self.newcomers)?;
+        let removed = extras.remove(sweep)?;
         Ok(removed > 0 && (overflow || blocked))
     }
 

@@ -19,6 +19,7 @@ mod generator;
 mod ledger;
 mod level;
 mod links;
+mod moved;
 mod registry;
 mod session;
 mod writer;

@@ -143,6 +143,8 @@ fn receiving(
         unasked: AtomicBool::new(false),
         reported: AtomicBool::new(false),
         pass: Mutex::new(PassKind::Transfer),
+        seeks_moves: AtomicBool::new(false),
+        newcomers: AtomicU64::new(0),
         blocked: AtomicBool::new(false),
         temporaries: AtomicU64::new(0),
         written: AtomicU64::new(0),

@@ -206,7 +206,7 @@ impl Writer {
                 }
             }
             How::Rebuild(status) => self.rebuild(place, name, status.identity),
-            How::Replace | How::Compare(_) | How::Discard => {
+            How::CreateBeside | How::Replace | How::Compare(_) | How::Discard => {
                 FileWriter::temporary(&place.dir, &self.receiving.temporary(), None)
             }
         }
