@@ -43,6 +43,9 @@ pub const REFINED_LEAVES_MAX: usize = 120;
 /// Segments whose leaves the receiver may have sent without having got their operations.
 pub const SEGMENTS_COMPARED_MAX: usize = 32;
 
+/// Leaves that may be on their way without an answer: a small file counts as one.
+pub const LEAVES_OPEN_MAX: u64 = (SEGMENTS_COMPARED_MAX * SEGMENT_LEAVES) as u64;
+
 /// Batches sent and not yet done.
 pub const BATCHES_OPEN_MAX: usize = 4_096;
 /// Entries sent and not yet done: about 10 MiB on each side.

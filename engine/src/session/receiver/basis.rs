@@ -6,9 +6,7 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use crate::delta::{leaf_digest, leaf_digests};
 use crate::session::fate::{Ended, Fate, LOOK_AGAIN, lock};
-use crate::types::limits::{
-    LEAF_LEN, PACKED_FILE_LEN_MAX, PAGE_LEN, SEGMENT_LEAVES, SEGMENT_LEN, SEGMENTS_COMPARED_MAX,
-};
+use crate::types::limits::{LEAF_LEN, LEAVES_OPEN_MAX, PACKED_FILE_LEN_MAX, PAGE_LEN, SEGMENT_LEN};
 use crate::types::{BatchId, EntryIndex, LeafDigest, Name, SegmentIndex};
 use crate::volume::{BasisFile, Identity};
 use crate::wire::{Ask, Leaves, Message, Pages};
@@ -16,8 +14,6 @@ use crate::wire::{Ask, Leaves, Message, Pages};
 use super::batches::Place;
 use super::context::{PassMode, Receiving};
 
-/// Leaves that may be on their way without an answer.
-const LEAVES_OPEN_MAX: u64 = (SEGMENTS_COMPARED_MAX * SEGMENT_LEAVES) as u64;
 /// Asks that may wait: one for each segment that may be without an answer, small files not counted.
 const ASKS_MAX: usize = LEAVES_OPEN_MAX as usize;
 

@@ -241,6 +241,7 @@ impl Generator {
         if !self.levels.is_empty() {
             return Err(receiving.broke("a pass ended while directories were open"));
         }
+        self.warn_of_space(end);
         receiving.ledger.await_idle(&receiving.fate)?;
         self.in_pass = false;
         let mut again = false;
@@ -252,6 +253,21 @@ impl Generator {
         }
         receiving.post(&Message::PassDone { again });
         Ok(())
+    }
+
+    /// Says early what will not fit: the scan is through, the contents are not.
+    fn warn_of_space(&self, end: &PassEnd) {
+        let receiving = &self.receiving;
+        if !receiving.unasked.load(Relaxed) {
+            return;
+        }
+        let Ok(free) = receiving.volume.free() else { return };
+        let still = end.bytes.saturating_sub(receiving.written.load(Relaxed));
+        if still > free.bytes {
+            let note = format!("{still} bytes are still to come, and the destination has {} free", free.bytes);
+            tracing::warn!("{note}");
+            receiving.tally.note(&note);
+        }
     }
 
     /// Deletes what the pass found, unless that is not safe. Whether another pass is needed.

@@ -23,10 +23,13 @@ pub struct Newcomer {
     pub name: Name,
 }
 
+/// What a file is looked for by: its size and time.
+type Likeness = (u64, Timestamp);
+
 /// The new files of a pass, by size and time.
 #[derive(Debug, Default)]
 pub struct Newcomers {
-    waiting: HashMap<(u64, Timestamp), Vec<(Arc<Place>, Name)>>,
+    waiting: HashMap<Likeness, Vec<(Arc<Place>, Name)>>,
     count: usize,
 }
 

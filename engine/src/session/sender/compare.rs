@@ -74,6 +74,7 @@ impl Reader {
                 tracing::debug!(index = file.index.0, at, "the rest of a segment is void");
             }
         }
+        self.feed.answer(file.leaves_in(parked.segment));
         self.cover(file, at, start + len, len)
     }
 

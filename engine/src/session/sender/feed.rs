@@ -3,6 +3,7 @@
 //! Called by the control task and the scanner; it never waits.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use crate::delta::Piece;
@@ -20,6 +21,8 @@ use super::work::Work;
 #[derive(Debug, Default)]
 pub struct Feed {
     compared: Mutex<HashMap<(BatchId, EntryIndex), Arc<LargeFile>>>,
+    /// Leaves that came and are not answered, as the receiver counts them.
+    leaves_open: AtomicU64,
     /// Segments that wait for pages.
     parked: Mutex<HashMap<(BatchId, EntryIndex, SegmentIndex), Parked>>,
 }
@@ -105,6 +108,21 @@ impl Feed {
         Ok(())
     }
 
+    /// More leaves came. The receiver keeps to `LEAVES_OPEN_MAX` as it counts, which is after our answers arrived: twice
+    /// that is more than an honest one ever has open here.
+    fn charge(&self, leaves: u64) -> Result<(), SessionError> {
+        let before = self.leaves_open.fetch_add(leaves, Relaxed);
+        if before.saturating_add(leaves) > 2 * limits::LEAVES_OPEN_MAX {
+            return Err(SessionError::Protocol("it sent more leaves than may be open".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Leaves were answered.
+    pub fn answer(&self, leaves: u64) {
+        self.leaves_open.fetch_sub(leaves, Relaxed);
+    }
+
     /// The leaves of a segment, or of a small file.
     pub fn leaves(&self, sending: &Sending, leaves: Leaves) -> Result<(), SessionError> {
         let batch = open_batch(sending, leaves.batch)?;
@@ -114,6 +132,7 @@ impl Feed {
             if leaves.segment.0 != 0 || !file.compare() {
                 return Err(unexpected());
             }
+            self.charge(1)?;
             sending.work.push(Work::Compare { batch: Arc::clone(&batch), index: leaves.index, leaves: leaves.digests });
             return Ok(());
         }
@@ -127,6 +146,7 @@ impl Feed {
             compared.remove(&key);
         }
         drop(compared);
+        self.charge(large.leaves_in(leaves.segment))?;
         sending.work.push(Work::Segment { file: large, segment: leaves.segment, leaves: leaves.digests });
         Ok(())
     }

@@ -72,6 +72,11 @@ impl LargeFile {
         self.basis.saturating_sub(start).min(limits::SEGMENT_LEN)
     }
 
+    /// Leaves of the basis within a segment.
+    pub fn leaves_in(&self, segment: SegmentIndex) -> u64 {
+        self.basis_in(segment).div_ceil(limits::LEAF_LEN as u64)
+    }
+
     /// Whether `segment` is the next one whose leaves may come; leaves come in order, each once.
     pub fn expect_leaves(&self, segment: SegmentIndex) -> bool {
         segment.0 < self.segments_compared()

@@ -124,6 +124,7 @@ impl Reader {
             contents.clear();
             item = PackItem::Same;
         }
+        self.feed.answer(1);
         let sent = self.send_pack(batch, &[(index, item)], &contents);
         self.buffer = contents;
         sent
@@ -149,6 +150,9 @@ impl Reader {
             if let Err(Spoiled) = done {
                 tracing::debug!(index = file.index.0, at, "the rest of a segment is void");
             }
+        }
+        if leaves.is_some() {
+            self.feed.answer(file.leaves_in(segment));
         }
         self.cover(file, at, start + len, len)
     }
