@@ -50,14 +50,24 @@ impl Mount {
         Ok(Self { point: point.to_owned() })
     }
 
+    /// Shows `directory` (or a file) at `point` too, which is made when it is missing.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn bind(directory: &Path, point: &Path) -> Result<Self> {
+        if !point.exists() {
+            std::fs::create_dir_all(point)?;
+        }
+        rustix::mount::mount_bind(directory, point).with_context(|| format!("cannot bind {}", point.display()))?;
+        Ok(Self { point: point.to_owned() })
+    }
+
     /// A read-only view of `directory` on `point`, which is made.
     ///
     /// # Errors
     /// When it cannot be mounted.
     pub fn read_only(directory: &Path, point: &Path) -> Result<Self> {
-        std::fs::create_dir_all(point)?;
-        rustix::mount::mount_bind(directory, point).with_context(|| format!("cannot bind {}", point.display()))?;
-        let mount = Self { point: point.to_owned() };
+        let mount = Self::bind(directory, point)?;
         rustix::mount::mount_remount(point, MountFlags::BIND | MountFlags::RDONLY, c"")
             .with_context(|| format!("cannot remount {} read-only", point.display()))?;
         Ok(mount)

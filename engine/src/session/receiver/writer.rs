@@ -146,7 +146,7 @@ impl Writer {
     fn packed(&self, batch: &OpenBatch, plan: Plan, item: &PackItem, content: &[u8]) -> Result<(), Ended> {
         let receiving = &self.receiving;
         if let Some((_, basis_len)) = basis_of(&plan.how) {
-            receiving.basis.answered(leaves_in(0, basis_len).min(u64::from(plan.entry.size() > 0)));
+            receiving.basis.answered(leaves_in(0, basis_len));
         }
         match item {
             PackItem::Whole(_) if matches!(plan.how, How::Compare(_)) => {
