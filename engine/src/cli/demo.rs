@@ -189,7 +189,7 @@ async fn copy(stage: &Stage, console: &Console, stop: &Stop) -> Result<RunReport
     );
     for report in [&sent, &received] {
         if report.outcome != Outcome::Clean {
-            let ending = super::report::Ending::from(report.clone());
+            let ending = super::report::Ending::of(report.clone(), super::report::Side::Sends);
             super::summary::lines(&ending, false).iter().for_each(|line| console.say(line));
             return Err(Failure { outcome: report.outcome, error: anyhow!("the demo's copy did not end clean") });
         }
@@ -199,7 +199,7 @@ async fn copy(stage: &Stage, console: &Console, stop: &Stop) -> Result<RunReport
 
 /// What a copy did, in one line.
 fn told(report: &RunReport) -> String {
-    let ending = super::report::Ending::from(report.clone());
+    let ending = super::report::Ending::of(report.clone(), super::report::Side::Sends);
     let totals = ending.totals();
     let (entries, bytes) = (totals.entries, totals.bytes);
     let changed = [(entries.created, "created"), (entries.updated, "updated"), (entries.deleted, "deleted")];

@@ -6,6 +6,7 @@
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -71,6 +72,8 @@ pub enum ReportFile {
 pub struct InPlaceFile {
     file: File,
     path: PathBuf,
+    /// It is our own standard output or error: what is in it already stays.
+    appended: bool,
 }
 
 /// A path for messages.
@@ -178,6 +181,9 @@ impl InPlaceFile {
     pub fn open(path: &Path) -> Result<Self, FileError> {
         let path = absolute(path)?;
         if let Ok(found) = std::fs::metadata(&path) {
+            if let Some(file) = own_stream(&found) {
+                return Ok(Self { file, path, appended: true });
+            }
             let kind = found.file_type();
             let wrong = match () {
                 () if kind.is_dir() => Some("a directory"),
@@ -199,7 +205,7 @@ impl InPlaceFile {
             .mode(0o644)
             .open(&path)
             .map_err(failed("write", &path, remedy))?;
-        Ok(Self { file, path })
+        Ok(Self { file, path, appended: false })
     }
 
     /// Replaces the file's contents.
@@ -207,8 +213,17 @@ impl InPlaceFile {
     /// # Errors
     /// What the system said.
     pub fn commit(mut self, bytes: &[u8]) -> Result<(), FileError> {
-        replace_contents(&mut self.file, bytes).map_err(failed("write", &self.path, "the record of this run is lost"))
+        let written = if self.appended { self.file.write_all(bytes) } else { replace_contents(&mut self.file, bytes) };
+        written.map_err(failed("write", &self.path, "the record of this run is lost"))
     }
+}
+
+/// Standard output or error of this process, when that is what a path such as `/dev/stdout` leads to. It is open
+/// already, so that even a pipe does not make us wait for its reader.
+fn own_stream(found: &std::fs::Metadata) -> Option<File> {
+    let (out, err) = (io::stdout().as_fd().try_clone_to_owned(), io::stderr().as_fd().try_clone_to_owned());
+    let same = |file: &File| file.metadata().is_ok_and(|own| (own.dev(), own.ino()) == (found.dev(), found.ino()));
+    [out, err].into_iter().flatten().map(File::from).find(same)
 }
 
 fn replace_contents(file: &mut File, bytes: &[u8]) -> io::Result<()> {

@@ -77,7 +77,7 @@ pub struct OutputArgs {
     /// How progress is shown: bars or lines on standard error, JSON lines on standard output.
     #[arg(long, value_enum, default_value_t = ProgressMode::Auto, value_name = "HOW")]
     pub progress: ProgressMode,
-    /// Write the run's report here, one JSON object, also on signals and failures.
+    /// Write the run's report here, one JSON object, also on signals and failures; /dev/stdout prints it.
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
     /// Write a JSON object of at most 4000 bytes into this file, in place.

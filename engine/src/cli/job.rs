@@ -15,7 +15,7 @@ use super::config::ConfigError;
 use super::console::Console;
 use super::files::{FileError, InPlaceFile, ReportFile};
 use super::flags::{OutputArgs, ProgressMode};
-use super::report::Ending;
+use super::report::{Ending, Side};
 use super::{progress, signals, summary};
 use crate::session::{Progress, RunReport, Stop};
 use crate::types::{Exit, Outcome, RunId};
@@ -69,6 +69,8 @@ pub struct Job<'a> {
     pub run: RunId,
     /// Where it speaks.
     pub console: &'a Arc<Console>,
+    /// Which side of the transfer it is.
+    pub side: Side,
     /// How progress is shown.
     pub mode: ProgressMode,
 }
@@ -83,15 +85,16 @@ struct Outputs {
 pub fn reported(
     console: &Arc<Console>,
     output: &OutputArgs,
+    side: Side,
     dry_run: bool,
     body: impl FnOnce(&Job<'_>) -> Result<RunReport, Failure>,
 ) -> Exit {
     plain(console, || {
         let outputs = Outputs::open(output)?;
-        let job = Job { run: output.run.clone().map_or_else(run_id, Ok)?, console, mode: output.progress };
+        let job = Job { run: output.run.clone().map_or_else(run_id, Ok)?, console, side, mode: output.progress };
         let ending = match body(&job) {
-            Ok(report) => Ending::from(report),
-            Err(failure) => Ending::never_began(job.run.clone(), failure.outcome, failure.sentence()),
+            Ok(report) => Ending::of(report, side),
+            Err(failure) => Ending::never_began(job.run.clone(), side, failure.outcome, failure.sentence()),
         };
         for line in summary::lines(&ending, dry_run) {
             console.say(&line);
@@ -127,7 +130,7 @@ impl Job<'_> {
             let progress = Arc::new(Progress::default());
             let session = session(Arc::clone(&progress), stop);
             async move {
-                let _display = progress::show(self.mode, &self.run, &progress, self.console);
+                let _display = progress::show(self.mode, self.side, &self.run, &progress, self.console);
                 session.await
             }
         })

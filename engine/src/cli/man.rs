@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::CommandFactory;
 
-use super::args::{Cli, ManArgs};
+use super::args::{Cli, EXIT_CODES, ManArgs};
 use super::console::Console;
 use super::files::shown;
 use super::job::Failure;
@@ -19,7 +19,7 @@ use crate::types::Outcome;
 pub fn run(args: &ManArgs, console: &Arc<Console>) -> Result<Outcome, Failure> {
     match &args.dir {
         None => {
-            let page = page(Cli::command()).context("cannot make the page").map_err(Failure::failed)?;
+            let page = page(whole()).context("cannot make the page").map_err(Failure::failed)?;
             let page = String::from_utf8_lossy(&page);
             console.result(page.trim_end()).context("cannot print the page").map_err(Failure::failed)?;
         }
@@ -32,13 +32,18 @@ pub fn run(args: &ManArgs, console: &Arc<Console>) -> Result<Outcome, Failure> {
     Ok(Outcome::Clean)
 }
 
+/// The command line without `help`, which has no page: every page here is what it would show.
+fn whole() -> clap::Command {
+    Cli::command().disable_help_subcommand(true)
+}
+
 fn write_all(dir: &Path) -> std::io::Result<usize> {
     std::fs::create_dir_all(dir)?;
-    let mut command = Cli::command();
+    let mut command = whole();
     command.build();
     let mut count = 1;
     std::fs::write(dir.join("ferry.1"), page(command.clone())?)?;
-    for subcommand in command.get_subcommands().filter(|each| each.get_name() != "help") {
+    for subcommand in command.get_subcommands() {
         let name = subcommand.get_display_name().unwrap_or_else(|| subcommand.get_name());
         std::fs::write(dir.join(format!("{name}.1")), page(subcommand.clone())?)?;
         count += 1;
@@ -48,8 +53,31 @@ fn write_all(dir: &Path) -> std::io::Result<usize> {
 
 fn page(command: clap::Command) -> std::io::Result<Vec<u8>> {
     let mut page = Vec::new();
-    clap_mangen::Man::new(command).render(&mut page)?;
+    let name = command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned();
+    let (parent, exits) = (command.has_subcommands(), command.get_after_long_help().is_some());
+    let versioned = command.get_version().is_some();
+    let man = clap_mangen::Man::new(command).title(name);
+    man.render_title(&mut page)?;
+    man.render_name_section(&mut page)?;
+    man.render_synopsis_section(&mut page)?;
+    man.render_description_section(&mut page)?;
+    man.render_options_section(&mut page)?;
+    if parent {
+        man.render_subcommands_section(&mut page)?;
+    }
+    if exits {
+        page.extend_from_slice(exit_status().as_bytes());
+    }
+    if versioned {
+        man.render_version_section(&mut page)?;
+    }
     Ok(page)
+}
+
+/// The exit codes under the heading manuals have for them, as they are laid out in help.
+fn exit_status() -> String {
+    let lines = EXIT_CODES.lines().skip(1).map(|line| line.replace('-', "\\-"));
+    format!(".SH \"EXIT STATUS\"\n.nf\n{}\n.fi\n", lines.collect::<Vec<_>>().join("\n"))
 }
 
 #[cfg(test)]
@@ -62,7 +90,8 @@ mod tests {
         let count = write_all(&dir).unwrap();
         assert_eq!(std::fs::read_dir(&dir).unwrap().count(), count);
         let main = std::fs::read_to_string(dir.join("ferry.1")).unwrap();
-        assert!(main.contains("143") && main.contains("safety halt"), "{main}");
+        assert!(main.contains("EXIT STATUS") && main.contains("143") && main.contains("safety halt"), "{main}");
+        assert!(!main.contains("help(1)"), "{main}");
         let send = std::fs::read_to_string(dir.join("ferry-send.1")).unwrap();
         assert!(send.contains("accept\\-loss"), "{send}");
         std::fs::remove_dir_all(&dir).unwrap();

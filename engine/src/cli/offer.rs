@@ -40,14 +40,13 @@ pub fn issue(
 ///
 /// # Errors
 /// Standard output is closed: a ticket nobody saw is of no use.
-pub fn print(console: &Console, ticket: &Ticket) -> Result<(), Failure> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let left = units::duration(Duration::from_secs(ticket.expires().saturating_sub(now)));
+pub fn print(console: &Console, ticket: &Ticket, life: Duration) -> Result<(), Failure> {
+    let left = units::time_left(life);
     let target = ticket.target();
     let addresses: Vec<String> = target.addresses.iter().map(ToString::to_string).collect();
     console.say(&format!("the sender will try {}", addresses.join(", ")));
     console.say(&format!(
-        "paste this at the source, with the directory to send in place of SRC; it is good for one copy and {left}, and \
+        "paste this at the source, with the directory to send in place of SRC; it is good for one copy within {left}, and \
          whoever holds it may fill {}:",
         ticket.volume()
     ));

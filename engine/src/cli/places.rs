@@ -13,7 +13,7 @@ use super::files::shown;
 #[derive(Debug, thiserror::Error)]
 pub enum PlaceError {
     /// Nothing is there.
-    #[error("the source {0} does not exist; check the path, and that the volume is mounted")]
+    #[error("{0} does not exist; check the path, and that the volume is mounted")]
     NoSource(String),
     /// Neither it nor its parent is there.
     #[error(

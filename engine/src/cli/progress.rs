@@ -12,8 +12,9 @@ use serde_json::json;
 use super::console::Console;
 use super::estimate::{Estimate, Pace};
 use super::flags::ProgressMode;
+use super::report::Side;
 use super::units;
-use crate::session::{Progress, Snapshot};
+use crate::session::{Phase, Progress, Snapshot};
 use crate::types::RunId;
 
 /// Between two looks at the counters: a bar moves smoothly, the cost is nothing.
@@ -38,7 +39,13 @@ enum Form {
 }
 
 /// Starts to show `progress`. A display that cannot start is said and the run goes on without.
-pub fn show(mode: ProgressMode, run: &RunId, progress: &Arc<Progress>, console: &Arc<Console>) -> Option<Display> {
+pub fn show(
+    mode: ProgressMode,
+    side: Side,
+    run: &RunId,
+    progress: &Arc<Progress>,
+    console: &Arc<Console>,
+) -> Option<Display> {
     let form = match mode {
         ProgressMode::None => return None,
         ProgressMode::Json => Form::Json(run.clone()),
@@ -53,7 +60,7 @@ pub fn show(mode: ProgressMode, run: &RunId, progress: &Arc<Progress>, console: 
     let (stop, stopped) = channel();
     let (progress, printer) = (Arc::clone(progress), Arc::clone(console));
     let thread = std::thread::Builder::new().name("progress".into()).spawn(move || {
-        let mut shower = Shower::new(form, printer);
+        let mut shower = Shower::new(form, side, printer);
         while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(LOOK_EVERY) {
             shower.look(&progress.snapshot());
         }
@@ -82,6 +89,7 @@ impl Drop for Display {
 /// The state of the showing thread.
 struct Shower {
     form: Form,
+    side: Side,
     console: Arc<Console>,
     begun: Instant,
     shown_at: Duration,
@@ -90,9 +98,10 @@ struct Shower {
 }
 
 impl Shower {
-    fn new(form: Form, console: Arc<Console>) -> Self {
+    fn new(form: Form, side: Side, console: Arc<Console>) -> Self {
         Self {
             form,
+            side,
             console,
             begun: Instant::now(),
             shown_at: Duration::ZERO,
@@ -106,11 +115,11 @@ impl Shower {
         let pace = self.estimate.observe(now, snapshot);
         let since = now.saturating_sub(self.shown_at);
         match &self.form {
-            Form::Bar(bar) => draw(bar, snapshot, pace),
+            Form::Bar(bar) => draw(bar, snapshot, pace, self.side),
             // Without a volume there is nothing to tell: a receiver waits for its first sender.
             Form::Plain if since >= PLAIN_EVERY && snapshot.volume.is_some() => {
                 self.shown_at = now;
-                let line = plain_line(snapshot, pace);
+                let line = plain_line(snapshot, pace, self.side);
                 // An idle receiver or a silent network is said once, not every few seconds for hours.
                 if self.shown.as_ref() != Some(&line) {
                     self.console.say(&line);
@@ -142,9 +151,9 @@ fn bar() -> ProgressBar {
     ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(5))
 }
 
-fn draw(bar: &ProgressBar, snapshot: &Snapshot, pace: Pace) {
+fn draw(bar: &ProgressBar, snapshot: &Snapshot, pace: Pace, side: Side) {
     let counted = snapshot.scan_complete && snapshot.bytes_total > 0;
-    let template = if counted { "[{bar:24}] {percent:>3} %  {wide_msg}" } else { "{spinner} {wide_msg}" };
+    let template = if counted { "[{bar:16}] {percent:>3} %  {wide_msg}" } else { "{spinner} {wide_msg}" };
     // Both templates are constants; a test draws them.
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.progress_chars("=> "));
@@ -153,12 +162,32 @@ fn draw(bar: &ProgressBar, snapshot: &Snapshot, pace: Pace) {
         bar.set_length(snapshot.bytes_total);
         bar.set_position(snapshot.bytes_done.min(snapshot.bytes_total));
     }
-    bar.set_message(plain_line(snapshot, pace));
+    bar.set_message(if counted { short_line(snapshot, pace) } else { plain_line(snapshot, pace, side) });
     bar.tick();
 }
 
+/// What stands beside a bar: a terminal may be 80 columns wide, so the most asked for comes first.
+fn short_line(s: &Snapshot, pace: Pace) -> String {
+    let mut parts = vec![format!("{} of {}", units::bytes(s.bytes_done), units::bytes(s.bytes_total))];
+    if s.phase != Phase::Transferring {
+        parts.insert(0, s.phase.word().to_owned());
+    }
+    if pace.sent_a_second > 0 {
+        parts.push(format!("{}/s", units::bytes(pace.sent_a_second)));
+    }
+    if let Some(left) = pace.left.filter(|left| !left.is_zero()) {
+        parts.push(format!("{} left", units::time_left(left)));
+    }
+    parts.extend(s.volume.as_ref().map(ToString::to_string));
+    parts.push(format!("{} of {} entries", units::count(s.entries_done), units::count(s.entries_scanned)));
+    parts.join(", ")
+}
+
 /// One line for people.
-fn plain_line(s: &Snapshot, pace: Pace) -> String {
+fn plain_line(s: &Snapshot, pace: Pace, side: Side) -> String {
+    if s.phase == Phase::Waiting {
+        return "waiting for a sender".to_owned();
+    }
     let mut parts = Vec::new();
     let volume = s.volume.as_ref().map_or_else(String::new, |volume| format!("{volume}: "));
     parts.push(format!("{volume}{}", s.phase.word()));
@@ -170,17 +199,17 @@ fn plain_line(s: &Snapshot, pace: Pace) -> String {
         parts.push(format!("{} done", units::bytes(s.bytes_done)));
     }
     if s.bytes_sent > 0 {
-        parts.push(format!("{} sent", units::bytes(s.bytes_sent)));
+        parts.push(format!("{} {}", units::bytes(s.bytes_sent), side.moved()));
         parts.push(format!("{}/s", units::bytes(pace.sent_a_second)));
     }
     let unsent = s.bytes_done.saturating_sub(s.bytes_sent);
-    for (amount, what) in [(unsent, "needed no sending"), (s.bytes_verified, "compared by content")] {
+    for (amount, what) in [(unsent, "there already"), (s.bytes_verified, "compared by content")] {
         if amount > 0 {
             parts.push(format!("{} {what}", units::bytes(amount)));
         }
     }
     if let Some(left) = pace.left.filter(|left| !left.is_zero()) {
-        parts.push(format!("{} left", units::duration(left)));
+        parts.push(format!("{} left", units::time_left(left)));
     }
     if s.reconnects > 0 {
         parts.push(format!("{} reconnects", units::count(s.reconnects)));
@@ -213,7 +242,7 @@ fn json_line(run: &RunId, s: &Snapshot, pace: Pace) -> String {
 #[cfg(test)]
 pub fn snapshot_for_tests() -> Snapshot {
     Snapshot {
-        phase: crate::session::Phase::Connecting,
+        phase: Phase::Connecting,
         volume: None,
         entries_scanned: 0,
         entries_done: 0,
@@ -273,16 +302,16 @@ mod tests {
             bytes_done: 1_024,
             ..snapshot_for_tests()
         };
-        let line = plain_line(&scanning, Pace { sent_a_second: 0, left: None });
-        assert_eq!(line, "transferring, 1,200 entries scanned so far, 1.00 KiB done, 1.00 KiB needed no sending");
+        let line = plain_line(&scanning, Pace { sent_a_second: 0, left: None }, Side::Sends);
+        assert_eq!(line, "transferring, 1,200 entries scanned so far, 1.00 KiB done, 1.00 KiB there already");
         let complete = Snapshot { scan_complete: true, bytes_total: 2_048, bytes_sent: 1_024, ..scanning };
-        let line = plain_line(&complete, Pace { sent_a_second: 0, left: Some(Duration::from_secs(61)) });
+        let line = plain_line(&complete, Pace { sent_a_second: 0, left: Some(Duration::from_secs(61)) }, Side::Sends);
         assert_eq!(line, "transferring, 0 of 1,200 entries, 1.00 KiB of 2.00 KiB, 1.00 KiB sent, 0 B/s, 1m01s left");
     }
 
     #[test]
     fn both_templates_of_the_bar_are_understood() {
-        assert!(ProgressStyle::with_template("[{bar:24}] {percent:>3} %  {wide_msg}").is_ok());
+        assert!(ProgressStyle::with_template("[{bar:16}] {percent:>3} %  {wide_msg}").is_ok());
         assert!(ProgressStyle::with_template("{spinner} {wide_msg}").is_ok());
     }
 }

@@ -1,6 +1,6 @@
 //! What to do about how a run ended: one sentence an outcome, made from the figures.
 
-use super::report::Ending;
+use super::report::{Ending, Side};
 use crate::types::{LossKind, Outcome};
 
 /// What to do; `None` when nothing is to be done.
@@ -21,13 +21,18 @@ pub fn of(ending: &Ending) -> Option<String> {
         Outcome::Problems => "see to the problems listed, then run it again: what is in place stays in place".into(),
         Outcome::Differences => "run the copy again with --checksum, and make sure nothing writes to either side".into(),
         Outcome::SafetyHalt => {
-            "nothing was deleted; check that the source is the right one and mounted, then permit it with \
-             --allow-empty-source or a larger --max-delete"
+            "check that the source is the right one and mounted, then permit it with --allow-empty-source or a larger \
+             --max-delete"
                 .into()
         }
         Outcome::Refused => {
             "check that both identities come from one `ferry keygen` and are still valid, that --server-name is in the \
              receiver's certificate, and that the receiver serves this volume"
+                .into()
+        }
+        Outcome::Network if ending.side == Side::Receives => {
+            "check that the sender runs, and that its --to, the route and any proxy lead here; then run both again, they go \
+             on from what is there"
                 .into()
         }
         Outcome::Network => {
@@ -37,6 +42,12 @@ pub fn of(ending: &Ending) -> Option<String> {
         }
         Outcome::Failed => "see to the cause, then run it again: it goes on from what is there".into(),
         Outcome::Usage => "correct the command line; `ferry help` lists the options".into(),
+        // A receiver that serves until it is told to stop was told; nothing is left to finish.
+        Outcome::Interrupted | Outcome::Terminated
+            if !ending.volumes.is_empty() && ending.volumes.iter().all(|v| v.outcome == Outcome::Clean) =>
+        {
+            return None;
+        }
         Outcome::Interrupted | Outcome::Terminated => "run it again to finish: it goes on from what is there".into(),
     })
 }

@@ -16,11 +16,33 @@ const TERMINATION_PROBLEMS_MAX: usize = 10;
 /// Bytes of one sentence in a termination log.
 const TERMINATION_TEXT_LEN_MAX: usize = 300;
 
+/// On which side of a transfer this process stands: the same figures are words of going or of coming.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// `send`, `sync`.
+    Sends,
+    /// `receive`.
+    Receives,
+}
+
+impl Side {
+    /// What happened to content that crossed.
+    #[must_use]
+    pub fn moved(self) -> &'static str {
+        match self {
+            Self::Sends => "sent",
+            Self::Receives => "received",
+        }
+    }
+}
+
 /// How a whole run ended: what the session reported, or that it never began.
 #[derive(Debug)]
 pub struct Ending {
     /// Which run.
     pub run: RunId,
+    /// Which side of it.
+    pub side: Side,
     /// How it ended.
     pub outcome: Outcome,
     /// Why it never began, or ended as a whole, in a sentence.
@@ -46,19 +68,19 @@ pub struct Totals {
     pub problems: u64,
 }
 
-impl From<RunReport> for Ending {
-    fn from(report: RunReport) -> Self {
-        let RunReport { run, outcome, volumes, wire, elapsed } = report;
-        Self { run, outcome, cause: None, volumes, wire, elapsed }
-    }
-}
-
 impl Ending {
+    /// A run that the session reported.
+    #[must_use]
+    pub fn of(report: RunReport, side: Side) -> Self {
+        let RunReport { run, outcome, volumes, wire, elapsed } = report;
+        Self { run, side, outcome, cause: None, volumes, wire, elapsed }
+    }
+
     /// A run that never began.
     #[must_use]
-    pub fn never_began(run: RunId, outcome: Outcome, cause: String) -> Self {
+    pub fn never_began(run: RunId, side: Side, outcome: Outcome, cause: String) -> Self {
         let elapsed = std::time::Duration::ZERO;
-        Self { run, outcome, cause: Some(cause), volumes: Vec::new(), wire: WireCount::default(), elapsed }
+        Self { run, side, outcome, cause: Some(cause), volumes: Vec::new(), wire: WireCount::default(), elapsed }
     }
 
     /// The sums over all volumes.
@@ -172,6 +194,7 @@ fn volume_record(volume: &VolumeReport) -> Value {
         "loss": loss_record(&volume.loss),
         "problems_total": volume.problems.total(),
         "items": volume.items,
+        "elapsed_ms": u64::try_from(volume.elapsed.as_millis()).unwrap_or(u64::MAX),
     })
 }
 

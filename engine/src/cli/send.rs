@@ -7,13 +7,14 @@ use super::config::{SendConfig, SenderAccess};
 use super::console::Console;
 use super::items;
 use super::job::{self, Failure, Job};
+use super::report::Side;
 use crate::session::{self, RunReport, SendRun};
 use crate::tunnel::{Connector, Identity, Role};
 use crate::types::Exit;
 
 /// Sends; `environment` is the value of `FERRY_TICKET`.
 pub fn run(args: &SendArgs, environment: Option<String>, console: &Arc<Console>) -> Exit {
-    job::reported(console, &args.output, args.transfer.dry_run, |job| {
+    job::reported(console, &args.output, Side::Sends, args.transfer.dry_run, |job| {
         let config = SendConfig::new(args, environment)?;
         for warning in &config.warnings {
             console.say(&format!("ferry: warning: {warning}"));

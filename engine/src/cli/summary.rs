@@ -1,11 +1,9 @@
 //! What people see at the end: a few honest lines, made from the same figures as the report.
 
-use std::time::Duration;
-
-use super::report::Ending;
+use super::report::{Ending, Side};
 use super::{remedy, units};
 use crate::session::VolumeReport;
-use crate::types::{BytesCount, EntriesCount, Outcome};
+use crate::types::{EntriesCount, Outcome};
 
 /// Problems named in the summary of one volume; the report has more.
 const PROBLEMS_SHOWN_MAX: usize = 5;
@@ -15,7 +13,7 @@ const PROBLEMS_SHOWN_MAX: usize = 5;
 pub fn lines(ending: &Ending, dry_run: bool) -> Vec<String> {
     let mut lines = Vec::new();
     for volume in &ending.volumes {
-        volume_lines(&mut lines, volume, ending.elapsed, dry_run);
+        volume_lines(&mut lines, volume, ending.side, dry_run);
     }
     let wire = &ending.wire;
     if wire.connections > 0 {
@@ -34,13 +32,16 @@ pub fn lines(ending: &Ending, dry_run: bool) -> Vec<String> {
     lines
 }
 
-fn volume_lines(lines: &mut Vec<String>, volume: &VolumeReport, elapsed: Duration, dry_run: bool) {
+fn volume_lines(lines: &mut Vec<String>, volume: &VolumeReport, side: Side, dry_run: bool) {
     let text = volume.text.as_deref().unwrap_or_else(|| words(volume.outcome));
     let dry = if dry_run { "dry run, nothing was touched; " } else { "" };
     let name = if volume.name.is_empty() { "volume" } else { &volume.name };
-    lines.push(format!("{name}: {text} ({dry}{})", units::duration(elapsed)));
-    lines.push(format!("  entries  {}", entries(&volume.entries)));
-    lines.push(format!("  bytes    {}", bytes(&volume.bytes, elapsed)));
+    lines.push(format!("{name}: {text} ({dry}{})", units::duration(volume.elapsed)));
+    // A run that came to nothing has no figures to look at.
+    if volume.outcome == Outcome::Clean || volume.entries.scanned > 0 || volume.bytes.literal > 0 {
+        lines.push(format!("  entries  {}", entries(&volume.entries)));
+        lines.push(format!("  bytes    {}", bytes(volume, side)));
+    }
     if dry_run {
         lines.push(format!("  changes  {} would be made", units::count(volume.items)));
     }
@@ -74,10 +75,15 @@ fn entries(count: &EntriesCount) -> String {
     text
 }
 
-fn bytes(count: &BytesCount, elapsed: Duration) -> String {
-    let mut text = units::bytes(count.total);
-    text += &format!(": {} sent", units::bytes(count.literal));
-    if let Some(rate) = units::rate(count.literal, elapsed).filter(|_| count.literal > 0) {
+fn bytes(volume: &VolumeReport, side: Side) -> String {
+    let count = &volume.bytes;
+    let mut text = String::new();
+    // Before the source's listing is complete there is no total.
+    if count.total > 0 || count.literal == 0 {
+        text += &format!("{}: ", units::bytes(count.total));
+    }
+    text += &format!("{} {}", units::bytes(count.literal), side.moved());
+    if let Some(rate) = units::rate(count.literal, volume.elapsed).filter(|_| count.literal > 0) {
         text += &format!(" ({rate})");
     }
     let parts =
@@ -107,8 +113,10 @@ pub fn words(outcome: Outcome) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-    use crate::types::{LossCounts, LossKind, Problem, Problems, RelPath, RunId, Stage, WireCount};
+    use crate::types::{BytesCount, LossCounts, LossKind, Problem, Problems, RelPath, RunId, Stage, WireCount};
 
     fn ending(outcome: Outcome) -> Ending {
         let volume = VolumeReport {
@@ -121,9 +129,18 @@ mod tests {
             loss: LossCounts::default(),
             notes: Vec::new(),
             items: 0,
+            elapsed: Duration::from_secs(2),
         };
         let (run, elapsed) = (RunId::new("r").unwrap(), Duration::from_secs(2));
-        Ending { run, outcome, cause: None, volumes: vec![volume], wire: WireCount::default(), elapsed }
+        Ending {
+            run,
+            side: Side::Sends,
+            outcome,
+            cause: None,
+            volumes: vec![volume],
+            wire: WireCount::default(),
+            elapsed,
+        }
     }
 
     #[test]

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use super::args::SyncArgs;
 use super::config::SyncConfig;
 use super::console::Console;
+use super::report::Side;
 use super::{items, job};
 use crate::session::{self, SyncRun};
 use crate::types::Exit;
 
 /// Copies.
 pub fn run(args: &SyncArgs, console: &Arc<Console>) -> Exit {
-    job::reported(console, &args.output, args.transfer.dry_run, |job| {
+    job::reported(console, &args.output, Side::Sends, args.transfer.dry_run, |job| {
         let SyncConfig { source, destination, transfer } = SyncConfig::new(args)?;
         let run = SyncRun {
             run: job.run.clone(),

@@ -52,6 +52,19 @@ pub fn duration(length: Duration) -> String {
     }
 }
 
+/// A time that is an estimate or a limit, in whole seconds: `4 s`, `4m05s`; an hour sharp is `1h`.
+#[must_use]
+pub fn time_left(length: Duration) -> String {
+    let secs = length.as_secs() + u64::from(length.subsec_nanos() > 0);
+    match secs {
+        0..60 => format!("{secs} s"),
+        _ if secs.is_multiple_of(86_400) => format!("{}d", secs / 86_400),
+        _ if secs.is_multiple_of(3_600) => format!("{}h", secs / 3_600),
+        _ if secs < 3_600 && secs.is_multiple_of(60) => format!("{}m", secs / 60),
+        _ => duration(Duration::from_secs(secs)),
+    }
+}
+
 /// Bytes over a time: `12.3 MiB/s`; nothing when the time is too short to say.
 #[must_use]
 pub fn rate(bytes_moved: u64, time: Duration) -> Option<String> {
@@ -75,6 +88,8 @@ mod tests {
         assert_eq!([0, 999, 1_000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
         let lengths = [300, 59_999, 245_000, 11_220_000, 183_600_000].map(Duration::from_millis);
         assert_eq!(lengths.map(duration), ["0.3 s", "59.9 s", "4m05s", "3h07m", "2d03h"]);
+        let left = [0, 3_400, 65_000, 120_000, 3_600_000].map(Duration::from_millis);
+        assert_eq!(left.map(time_left), ["0 s", "4 s", "1m05s", "2m", "1h"]);
         assert_eq!(rate(1 << 20, Duration::from_millis(500)).as_deref(), Some("2.00 MiB/s"));
         assert_eq!(rate(1, Duration::ZERO), None);
     }

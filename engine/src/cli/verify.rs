@@ -9,6 +9,7 @@ use super::args::VerifyArgs;
 use super::config::VerifyConfig;
 use super::console::Console;
 use super::job::{self, Failure};
+use super::report::Side;
 use super::{progress, units};
 use crate::session::{self, Progress, VerifyReport, VerifyRun};
 use crate::types::Outcome;
@@ -34,7 +35,7 @@ pub fn run(args: &VerifyArgs, console: &Arc<Console>) -> Result<Outcome, Failure
             session::verify(&run, &mut print, &counted, &stop)
         });
         async move {
-            let _display = progress::show(args.progress, &id, &progress, console);
+            let _display = progress::show(args.progress, Side::Sends, &id, &progress, console);
             work.await.context("the comparison ended early").map_err(Failure::failed)
         }
     })?;

@@ -76,7 +76,10 @@ impl SessionError {
             Self::Link(LinkError::Malformed(_)) => false,
             Self::Link(LinkError::Closed | LinkError::Silent | LinkError::Io(_)) => true,
             Self::Refused { reason, .. } => reason.may_pass(),
-            Self::Aborted { outcome, .. } => matches!(outcome, Outcome::Network),
+            // A peer that was stopped, perhaps to be moved to another machine, comes back.
+            Self::Aborted { outcome, .. } => {
+                matches!(outcome, Outcome::Network | Outcome::Interrupted | Outcome::Terminated)
+            }
             Self::Protocol(_)
             | Self::Wire(_)
             | Self::Volume { .. }
@@ -96,6 +99,8 @@ impl SessionError {
             Self::Greet(e) => e.outcome(),
             Self::Link(_) => Outcome::Network,
             Self::Refused { .. } | Self::TakenOver => Outcome::Refused,
+            // The signal was the peer's; to us it is a peer that went away.
+            Self::Aborted { outcome: Outcome::Interrupted | Outcome::Terminated, .. } => Outcome::Network,
             Self::Aborted { outcome, .. } => *outcome,
             Self::Protocol(_) | Self::Wire(_) | Self::Volume { .. } | Self::Bound(_) | Self::Internal(_) => {
                 Outcome::Failed

@@ -10,8 +10,10 @@ use crate::types::VolumeName;
 /// What a run is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Looking for the peer.
+    /// Looking for the receiver.
     Connecting,
+    /// Waiting for a sender.
+    Waiting,
     /// Listing, comparing and moving, all at once.
     Transferring,
     /// Removing what the source does not have.
@@ -54,7 +56,7 @@ pub struct Snapshot {
     pub bytes_total: u64,
     /// Of them, settled: sent, found equal, or trusted.
     pub bytes_done: u64,
-    /// Sent as they are, in all passes.
+    /// Sent (by a receiver: taken) as they are, in all passes.
     pub bytes_sent: u64,
     /// Compared by content.
     pub bytes_verified: u64,
@@ -65,14 +67,22 @@ pub struct Snapshot {
 }
 
 impl Phase {
-    const ALL: [Self; 6] =
-        [Self::Connecting, Self::Transferring, Self::Deleting, Self::Syncing, Self::Verifying, Self::Done];
+    const ALL: [Self; 7] = [
+        Self::Connecting,
+        Self::Waiting,
+        Self::Transferring,
+        Self::Deleting,
+        Self::Syncing,
+        Self::Verifying,
+        Self::Done,
+    ];
 
     /// The word for it.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
             Self::Connecting => "connecting",
+            Self::Waiting => "waiting",
             Self::Transferring => "transferring",
             Self::Deleting => "deleting",
             Self::Syncing => "syncing",

@@ -2,13 +2,13 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::types::{
     BytesCount, EntriesCount, LossCounts, LossKind, LossSet, Outcome, Problem, Problems, RunId, WireCount,
 };
 
-use crate::wire::Item;
+use crate::wire::{Item, ItemChange};
 
 use super::fate::lock;
 
@@ -67,6 +67,8 @@ pub struct VolumeReport {
     pub notes: Vec<String>,
     /// Dry run: how many changes would be made.
     pub items: u64,
+    /// From the beginning of its first session to the end of its last.
+    pub elapsed: Duration,
 }
 
 /// The counters of one volume over all sessions of a run.
@@ -82,7 +84,11 @@ pub struct Tally {
     pub(crate) copied: AtomicU64,
     pub(crate) holes: AtomicU64,
     pub(crate) items: AtomicU64,
+    /// Dry run: entries of the source that would be made or changed.
+    pub(crate) stale: AtomicU64,
     pub(crate) differences: AtomicU64,
+    /// When the first session began and when the tally was last touched.
+    times: Mutex<Option<(Instant, Instant)>>,
     problems: Mutex<Problems>,
     loss: Mutex<LossCounts>,
     notes: Mutex<Vec<String>>,
@@ -90,10 +96,19 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Nothing counted yet; changes of a dry run go to `sink`.
+    /// Nothing counted yet; changes of a dry run go to `sink`. The time begins to run.
     #[must_use]
     pub fn new(sink: Option<ItemSink>) -> Self {
-        Self { sink, ..Self::default() }
+        let tally = Self { sink, ..Self::default() };
+        tally.touch();
+        tally
+    }
+
+    /// A session begins or ends: the time between the first and the last of these is the volume's.
+    pub(crate) fn touch(&self) {
+        let now = Instant::now();
+        let mut times = lock(&self.times);
+        *times = Some((times.map_or(now, |(begun, _)| begun), now));
     }
 
     /// A pass over everything begins: what the last one met, it meets again.
@@ -110,6 +125,9 @@ impl Tally {
     /// One change of a dry run.
     pub(crate) fn item(&self, item: &Item) {
         self.add(|t| &t.items, 1);
+        if item.change != ItemChange::Delete {
+            self.add(|t| &t.stale, 1);
+        }
         if let Some(ItemSink(take)) = &self.sink {
             (lock(take))(item);
         }
@@ -185,12 +203,20 @@ impl Tally {
         (Outcome::Problems, Some(text))
     }
 
-    /// The report of a volume that ended with `outcome`.
+    /// The report of a volume that ended with `outcome`. What was not compared to the end is called neither unchanged nor
+    /// trusted, and neither is what a dry run would change.
     #[must_use]
     pub fn report(&self, name: &str, outcome: Outcome, text: Option<String>) -> VolumeReport {
         let [scanned, created, updated] = [&self.scanned, &self.created, &self.updated].map(|c| c.load(Relaxed));
         let [total, literal, copied, holes] =
             [&self.bytes_total, &self.literal, &self.copied, &self.holes].map(|c| c.load(Relaxed));
+        let stale = self.stale.load(Relaxed);
+        let compared =
+            matches!(outcome, Outcome::Clean | Outcome::Problems | Outcome::Differences | Outcome::SafetyHalt);
+        let rest = |whole: u64, parts: &[u64]| {
+            if compared { parts.iter().fold(whole, |rest, part| rest.saturating_sub(*part)) } else { 0 }
+        };
+        let elapsed = lock(&self.times).map_or(Duration::ZERO, |(begun, last)| last - begun);
         VolumeReport {
             name: name.to_owned(),
             outcome,
@@ -199,7 +225,7 @@ impl Tally {
                 scanned,
                 created,
                 updated,
-                unchanged: scanned.saturating_sub(created).saturating_sub(updated),
+                unchanged: rest(scanned, &[created, updated, stale]),
                 deleted: self.deleted.load(Relaxed),
                 vanished: self.vanished.load(Relaxed),
             },
@@ -208,12 +234,13 @@ impl Tally {
                 literal,
                 copied,
                 holes,
-                trusted: total.saturating_sub(literal).saturating_sub(copied).saturating_sub(holes),
+                trusted: if stale > 0 { 0 } else { rest(total, &[literal, copied, holes]) },
             },
             problems: lock(&self.problems).clone(),
             loss: self.loss(),
             notes: lock(&self.notes).clone(),
             items: self.items.load(Relaxed),
+            elapsed,
         }
     }
 }

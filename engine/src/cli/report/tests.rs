@@ -16,12 +16,14 @@ fn volume(name: &str, outcome: Outcome) -> VolumeReport {
         loss: LossCounts::default(),
         notes: Vec::new(),
         items: 0,
+        elapsed: Duration::from_millis(1200),
     }
 }
 
 fn ending(outcome: Outcome, volumes: Vec<VolumeReport>) -> Ending {
     let wire = WireCount { sent: 1, received: 2, connections: 3, reconnects: 4 };
-    Ending { run: RunId::new("r1").unwrap(), outcome, cause: None, volumes, wire, elapsed: Duration::from_millis(1500) }
+    let (run, elapsed) = (RunId::new("r1").unwrap(), Duration::from_millis(1500));
+    Ending { run, side: Side::Sends, outcome, cause: None, volumes, wire, elapsed }
 }
 
 fn keys(value: &Value) -> Vec<&str> {
@@ -69,7 +71,7 @@ fn the_report_has_the_promised_fields_and_sums() {
 #[test]
 fn a_run_that_never_began_reports_why() {
     let run = RunId::new("r").unwrap();
-    let report = Ending::never_began(run, Outcome::Usage, "no such source".into()).report();
+    let report = Ending::never_began(run, Side::Sends, Outcome::Usage, "no such source".into()).report();
     let report: Value = serde_json::from_slice(&report).unwrap();
     assert_eq!((&report["exit"], &report["problems_total"]), (&json!(2), &json!(1)));
     assert_eq!(report["problems"][0]["cause"], "no such source");

@@ -190,14 +190,14 @@ impl Batches {
         fresh && (within || table.credit.len() == 1)
     }
 
-    /// Every entry is settled.
-    pub fn close(&self, id: BatchId) {
+    /// Every entry is settled; how many they were.
+    pub fn close(&self, id: BatchId) -> usize {
         let mut table = lock(&self.table);
         table.open.remove(&id);
-        if let Some((entries, encoded)) = table.credit.remove(&id) {
-            table.entries -= entries;
-            table.encoded -= encoded;
-        }
+        let Some((entries, encoded)) = table.credit.remove(&id) else { return 0 };
+        table.entries -= entries;
+        table.encoded -= encoded;
+        entries
     }
 }
 

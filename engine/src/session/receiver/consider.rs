@@ -172,6 +172,7 @@ impl<'a> InBatch<'a> {
             }
             (Verdict::Content, Some(existing)) => Ok(self.ask(batch, entry, &existing)),
             (Verdict::Keep { attributes }, Some(existing)) => {
+                receiving.progress.bytes_done.fetch_add(entry.size(), Relaxed);
                 receiving.keep(place, &entry, &existing, attributes)?;
                 Ok(Slot::Settled)
             }

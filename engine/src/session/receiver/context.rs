@@ -142,6 +142,8 @@ impl Receiving {
     /// Counts content that is about to be written, against the quota.
     pub fn charge(&self, len: u64) -> Result<(), Ended> {
         let before = self.written.fetch_add(len, Relaxed);
+        self.progress.bytes_sent.fetch_add(len, Relaxed);
+        self.progress.bytes_done.fetch_add(len, Relaxed);
         match self.bounds.quota {
             Some(quota) if before.saturating_add(len) > quota => {
                 let text = format!("the receiver's quota of {quota} bytes a session is used up; raise --quota there");

@@ -1,9 +1,10 @@
 //! The last step of an entry with content: attributes, publication, counting, and the links that waited for it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use crate::session::fate::Ended;
-use crate::types::{Entry, EntryKind, LinkGroup, Stage};
+use crate::types::{Entry, EntryKind, LinkGroup, Stage, limits};
 use crate::volume::{self, FileWriter, Finished, Identity, Status};
 use crate::wire::{Item, ItemChange};
 
@@ -60,7 +61,10 @@ impl Receiving {
 
     /// The destination's content turned out to be the source's: only attributes are left.
     pub fn content_is_same(&self, batch: &OpenBatch, plan: Plan) -> Result<(), Ended> {
-        self.progress.bytes_verified.fetch_add(plan.entry.size(), std::sync::atomic::Ordering::Relaxed);
+        self.progress.bytes_verified.fetch_add(plan.entry.size(), Relaxed);
+        if plan.entry.size() <= limits::PACKED_FILE_LEN_MAX {
+            self.progress.bytes_done.fetch_add(plan.entry.size(), Relaxed);
+        }
         let Plan { entry, how } = plan;
         match how {
             How::Compare(status) => self.file_ready(&batch.place, &entry, status.identity),

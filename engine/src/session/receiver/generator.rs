@@ -110,6 +110,9 @@ impl Generator {
             PassKind::Transfer | PassKind::Clear => {
                 receiving.progress.enter(Phase::Transferring);
                 receiving.tally.begin_pass();
+                if pass.kind == PassKind::Transfer {
+                    receiving.tally.scanned.store(0, Relaxed);
+                }
             }
             PassKind::Verify => {
                 receiving.progress.enter(Phase::Verifying);
@@ -172,6 +175,9 @@ impl Generator {
         let Batch { id, dir, end, entries } = batch;
         receiving.ledger.hold(dir);
         receiving.progress.entries_scanned.fetch_add(entries.len() as u64, Relaxed);
+        if receiving.mode() == PassMode::Transfer {
+            receiving.tally.add(|t| &t.scanned, entries.len() as u64);
+        }
         let mut work = InBatch::new(&receiving, id, &level, entries.len());
         for entry in entries {
             if !level.advance_to(&entry.name) {
@@ -242,7 +248,10 @@ impl Generator {
             return Err(receiving.broke("a pass ended while directories were open"));
         }
         self.warn_of_space(end);
+        receiving.progress.bytes_total.store(end.bytes, Relaxed);
+        receiving.progress.scan_complete.store(true, Relaxed);
         receiving.ledger.await_idle(&receiving.fate)?;
+        receiving.progress.bytes_done.store(end.bytes, Relaxed);
         self.in_pass = false;
         let mut again = false;
         if matches!(receiving.mode(), PassMode::Transfer | PassMode::Clear) {

@@ -103,7 +103,8 @@ impl Receiving {
 
     /// A batch is done: its credit goes back, and its directory waits for one thing less.
     pub fn batch_done(&self, id: crate::types::BatchId, dir: DirId) {
-        self.batches.close(id);
+        let entries = self.batches.close(id);
+        self.progress.entries_done.fetch_add(entries as u64, Relaxed);
         self.post(&Message::BatchDone(id));
         self.release_dir(dir);
     }

@@ -122,6 +122,7 @@ impl Serving {
         let mut connections = JoinSet::new();
         let mut idle_since = Instant::now();
         let mut accepted = 0;
+        registry.progress.enter(Phase::Waiting);
         loop {
             tokio::select! {
                 arrival = self.arrival() => match arrival {
@@ -269,8 +270,11 @@ async fn begin_session(
     let dry_run = hello.options.dry_run;
     let end = session::run(&registry, &slot, fate, outbox, inbox, hello).await;
     let (outcome, text) = session::outcome_of(&end);
-    tracing::info!(volume = %slot.name, outcome = outcome.word(), text, "a session has ended");
+    tracing::info!(volume = %slot.name, outcome = %outcome.word(), text, "a session has ended");
     let complete = end.result.is_ok() && !dry_run;
     slot.end(Ending { outcome, text, complete, goodbye: end.goodbye, at: Instant::now() });
     drop(hold);
+    if !registry.is_busy() {
+        registry.progress.enter(Phase::Waiting);
+    }
 }

@@ -99,7 +99,9 @@ pub async fn run(
         receiving.tally.note(note);
     }
     let _ = control.post(Message::Welcome(welcome).encode());
+    receiving.tally.touch();
     let end = converse(registry, &receiving, ready.excludes, inbox, admitted).await;
+    receiving.tally.touch();
     registry.forget_lanes(epoch);
     drop(ready.lock);
     end

@@ -3,6 +3,7 @@
 //! It never decides what is written where: the generator did. It acknowledges what it has taken to disk.
 
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use crate::delta::content_digest;
@@ -231,8 +232,10 @@ impl Writer {
         let arriving = self.arriving(&batch, view.head.index)?;
         self.begin(&batch, &arriving)?;
         self.apply(&batch, &arriving, view.head.offset, len, |writer| writer.write_at(view.payload, view.head.offset))?;
-        if matches!(arriving.plan.how, How::Compare(_)) {
-            arriving.differs();
+        match arriving.plan.how {
+            How::Compare(_) => arriving.differs(),
+            How::Discard => {}
+            How::Create | How::InPlace(_) | How::Rebuild(_) | How::Replace => receiving.tally.add(|t| &t.literal, len),
         }
         self.taken += len;
         self.finish_if_complete(&batch, view.head.index, &arriving)
@@ -312,6 +315,7 @@ impl Writer {
                 RunKind::Hole => writer.hole(offset, len),
                 RunKind::Void => Ok(()),
             };
+            receiving.progress.bytes_done.fetch_add(len, Relaxed);
             match run.kind {
                 RunKind::Copy if !has_basis => return Err(receiving.broke("it copies from a basis that is not there")),
                 RunKind::Copy => receiving.tally.add(|t| &t.copied, len),

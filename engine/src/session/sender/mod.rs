@@ -179,8 +179,10 @@ pub fn instance_of(volume: &Volume, name: &VolumeName) -> SourceInstance {
 pub async fn send_volume(job: &SendVolume) -> VolumeReport {
     let mut patience = Patience::new(job.retry_for);
     let mut seen = 0;
+    let mut told = String::new();
     loop {
         job.progress.enter(Phase::Connecting);
+        let connected = job.connections.load(Relaxed);
         let ended = tokio::select! {
             ended = session::run(job) => ended,
             signal = job.stop.wait(), if job.stop.asked().is_some() => Err(SessionError::Stopped(signal)),
@@ -199,11 +201,16 @@ pub async fn send_volume(job: &SendVolume) -> VolumeReport {
         let gone_on = std::mem::replace(&mut seen, moved) != moved;
         let pause = if error.may_pass() && job.stop.asked().is_none() { patience.pause(gone_on) } else { None };
         let Some(pause) = pause else {
+            // Once we were told to stop, what breaks is part of stopping.
+            let error = job.stop.asked().map_or(error, SessionError::Stopped);
+            job.tally.touch();
             return job.tally.report(job.name.as_str(), error.outcome(), Some(error.sentence()));
         };
-        tracing::info!(volume = %job.name, error = %error.sentence(), pause_ms = pause.as_millis(), "connecting again");
-        job.reconnects.fetch_add(1, Relaxed);
-        job.progress.reconnects.fetch_add(1, Relaxed);
+        say_again(job, &error, pause, &mut told);
+        if job.connections.load(Relaxed) != connected {
+            job.reconnects.fetch_add(1, Relaxed);
+            job.progress.reconnects.fetch_add(1, Relaxed);
+        }
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             signal = job.stop.wait() => {
@@ -214,9 +221,21 @@ pub async fn send_volume(job: &SendVolume) -> VolumeReport {
     }
 }
 
+/// Says that it will be tried again: loudly when the reason is a new one, for whoever waits should know for what.
+fn say_again(job: &SendVolume, error: &SessionError, pause: Duration, told: &mut String) {
+    let (volume, sentence, pause_ms) = (&job.name, error.sentence(), pause.as_millis());
+    if *told == sentence {
+        return tracing::info!(%volume, error = %sentence, pause_ms, "connecting again");
+    }
+    let give_up_s = job.retry_for.as_secs();
+    tracing::warn!(%volume, error = %sentence, pause_ms, give_up_s, "connecting again");
+    *told = sentence;
+}
+
 /// The volume's report from the receiver's.
 fn conclude(job: &SendVolume, report: &Report) -> VolumeReport {
     let tally = &job.tally;
+    tally.touch();
     // The receiver counts over all sessions of a run.
     tally.created.store(report.created, Relaxed);
     tally.updated.store(report.updated, Relaxed);
