@@ -229,13 +229,15 @@ impl Sweep<'_> {
             }
             return Ok(Visit::Stays);
         }
-        if purpose == Purpose::Remove {
+        if !matches!(purpose, Purpose::Count { .. }) {
             // As if it were empty: the kernel refuses that for a mount point, also one of the same file system, before
             // anything beneath it is touched.
             match dir.remove(name, &status) {
                 Ok(()) => return Ok(Visit::Done),
                 Err(error) if error.is_not_empty() => {}
-                Err(error) => return self.stays(path(), error),
+                Err(error) if purpose.removes() => return self.stays(path(), error),
+                // Nothing is looked for where nothing may be removed.
+                Err(_) => return Ok(Visit::Stays),
             }
         }
         let opened = dir.child(name, status.identity).and_then(|child| {

@@ -235,7 +235,9 @@ impl Writer {
         match arriving.plan.how {
             How::Compare(_) => arriving.differs(),
             How::Discard => {}
-            How::Create | How::InPlace(_) | How::Rebuild(_) | How::Replace => receiving.tally.add(|t| &t.literal, len),
+            How::Create | How::CreateBeside | How::InPlace(_) | How::Rebuild(_) | How::Replace => {
+                receiving.tally.add(|t| &t.literal, len)
+            }
         }
         self.taken += len;
         self.finish_if_complete(&batch, view.head.index, &arriving)
