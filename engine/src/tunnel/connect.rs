@@ -143,9 +143,10 @@ impl Connector {
     }
 
     async fn connect_tcp(&self, address: SocketAddr, hop: &HostPort) -> Result<Socket, ConnectError> {
+        let what = if self.proxy.is_some() { "the proxy " } else { "" };
         let peer = match hop.host() {
-            Host::Name(_) => format!("{hop} ({address})"),
-            Host::Ip(_) => hop.to_string(),
+            Host::Name(_) => format!("{what}{hop} ({address})"),
+            Host::Ip(_) => format!("{what}{hop}"),
         };
         match timeout(self.timing.connect, TcpStream::connect(address)).await {
             Ok(connected) => connected.and_then(prepare).map_err(|cause| network(&peer, cause.into())),

@@ -229,7 +229,11 @@ fn certificate_distrust(cause: &CertificateError, wanted: Role) -> Distrust {
         C::UnknownIssuer => Distrust::UnknownAuthority,
         C::NotValidForNameContext { expected, presented } => Distrust::WrongName {
             expected: expected.to_str().into_owned(),
-            presented: if presented.is_empty() { "no name".to_owned() } else { presented.join(", ") },
+            presented: if presented.is_empty() {
+                "no name".to_owned()
+            } else {
+                presented.iter().map(|name| plain(name)).collect::<Vec<_>>().join(", ")
+            },
         },
         C::ExpiredContext { time, not_after } => Distrust::Expired { expired: date(*not_after), now: date(*time) },
         C::NotValidYetContext { time, not_before } => {
@@ -280,6 +284,12 @@ fn alert_remedy(alert: AlertDescription) -> &'static str {
     }
 }
 
+/// A name of a certificate without the words of the library around it: `DnsName("a.example")` is `a.example`.
+fn plain(name: &str) -> &str {
+    let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).unwrap_or(name);
+    inner.trim_matches('"')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -297,6 +307,13 @@ mod tests {
             assert!(!error.may_pass());
             assert_eq!(error.outcome(), Outcome::Refused);
         }
+    }
+
+    #[test]
+    fn names_of_certificates_are_shown_plainly() {
+        assert_eq!(plain("DnsName(\"a.example\")"), "a.example");
+        assert_eq!(plain("IpAddress(127.0.0.1)"), "127.0.0.1");
+        assert_eq!(plain("something else"), "something else");
     }
 
     #[test]

@@ -64,6 +64,7 @@ impl Receiving {
         self.progress.bytes_verified.fetch_add(plan.entry.size(), Relaxed);
         if plan.entry.size() <= limits::PACKED_FILE_LEN_MAX {
             self.progress.bytes_done.fetch_add(plan.entry.size(), Relaxed);
+            self.tally.add(|t| &t.copied, plan.entry.size());
         }
         let Plan { entry, how } = plan;
         match how {

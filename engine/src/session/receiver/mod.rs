@@ -210,7 +210,10 @@ async fn introduce(arrival: Arrival, registry: Arc<Registry>, meter: Arc<Meter>)
             match handshake.complete().await {
                 Ok((stream, stranger)) => (stream, Some(stranger)),
                 Err(error) if error.is_probe() => return tracing::debug!(%peer, "somebody looked whether we listen"),
-                Err(error) => return tracing::info!(%peer, %error, "a connection was refused"),
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    return tracing::info!(%peer, error, "a connection was refused");
+                }
             }
         }
     };
