@@ -1,0 +1,26 @@
+//! The parts of `ferry-bench`: deterministic data, contenders that move it over mutual TLS on the loopback, what each run
+//! took, and the table. It knows every contender by its command line only, ferry too, and believes no exit code: after
+//! each run source and destination are compared.
+//!
+//! ```text
+//! cases (what is moved) --> data --> site (source, before, destination)
+//!                                      |
+//! ferry, rsync --> stage --> process --+--> contest (rounds) --> figures --> report, table
+//!  (contenders)   (daemons, client, relay)
+//! ```
+
+pub mod cases;
+pub mod contender;
+pub mod contest;
+pub mod data;
+pub mod ferry;
+pub mod figures;
+pub mod machine;
+pub mod noise;
+pub mod process;
+pub mod procfs;
+pub mod relay;
+pub mod report;
+pub mod rsync;
+pub mod site;
+pub mod table;

@@ -1,0 +1,149 @@
+//! rsync as people use it for this job: a daemon at the destination behind stunnel, a client at the source through stunnel, TLS
+//! 1.3 with certificates on both sides. Once with its default options, once with its best ones where a case has such.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use ferry_tests::ports;
+
+use crate::cases::Case;
+use crate::contender::{Contender, Route, Stage};
+use crate::machine;
+use crate::process::{Daemon, Ends};
+use crate::site::Site;
+
+/// What it is given always: all that ferry keeps by default.
+pub const ALL_ATTRIBUTES: &str = "-aHAX";
+/// Links and the common attributes, for cases without extended ones.
+pub const PLAIN: &str = "-aH";
+
+/// Which options of a case it gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Options {
+    /// The default ones.
+    Default,
+    /// The fastest known for the case; it takes no part in cases without.
+    Best,
+}
+
+/// rsync over stunnel.
+#[derive(Clone, Copy, Debug)]
+pub struct Rsync {
+    options: Options,
+}
+
+impl Rsync {
+    /// With these options.
+    #[must_use]
+    pub fn with(options: Options) -> Self {
+        Self { options }
+    }
+}
+
+impl Contender for Rsync {
+    fn name(&self) -> String {
+        match self.options {
+            Options::Default => "rsync+stunnel".to_owned(),
+            Options::Best => "rsync+stunnel, best flags".to_owned(),
+        }
+    }
+
+    fn version(&self) -> Result<String> {
+        let rsync = machine::said("rsync", &["--version"], "version").context("rsync is not installed")?;
+        let stunnel = machine::said("stunnel", &["-version"], "stunnel ").context("stunnel is not installed")?;
+        let rsync = rsync.split_whitespace().nth(2).unwrap_or("?").to_owned();
+        let stunnel = stunnel.split_whitespace().nth(1).unwrap_or("?").to_owned();
+        Ok(format!("rsync {rsync}, stunnel {stunnel}"))
+    }
+
+    fn options(&self, case: &Case) -> Option<Vec<&'static str>> {
+        match self.options {
+            Options::Default => Some(case.rsync.to_vec()),
+            Options::Best => case.best.map(<[&str]>::to_vec),
+        }
+    }
+
+    fn stage(&self, site: &Site, keys: &Path, options: &[&'static str], route: Route) -> Result<Stage> {
+        let (logs, [rsyncd, outer, inner]) = (site.logs(), [ports::free()?, ports::free()?, ports::free()?]);
+        let mut daemon = Command::new("rsync");
+        daemon.args(["--daemon", "--no-detach", "--address", "127.0.0.1", "--port"]).arg(rsyncd.to_string());
+        daemon.arg("--config").arg(write(&logs, "rsyncd.conf", &module(&site.destination(), &logs))?);
+        let server = tunnel(Side::Server, outer, rsyncd, &keys.join("receiver"));
+        let mut daemons = vec![
+            Daemon::start(daemon, rsyncd, Ends::WhenTold, logs.join("rsyncd"))?,
+            stunnel(&logs, "stunnel-server", &server, outer)?,
+        ];
+        let (outer, relay) = route.to(outer)?;
+        let client = tunnel(Side::Client, inner, outer, &keys.join("sender"));
+        daemons.push(stunnel(&logs, "stunnel-client", &client, inner)?);
+        // Clients before those they talk to: what is told to end first has nobody left to serve.
+        daemons.reverse();
+        let mut client = Command::new("rsync");
+        let mut source = site.source().into_os_string();
+        source.push("/");
+        client.args(options).arg("--numeric-ids").arg(source).arg(format!("rsync://127.0.0.1:{inner}/data/"));
+        Ok(Stage { daemons, client, relay })
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Side {
+    Server,
+    Client,
+}
+
+fn stunnel(logs: &Path, name: &str, settings: &str, port: u16) -> Result<Daemon> {
+    let mut command = Command::new("stunnel");
+    command.arg(write(logs, &format!("{name}.conf"), settings)?);
+    Daemon::start(command, port, Ends::WhenTold, logs.join(name))
+}
+
+fn write(logs: &Path, name: &str, text: &str) -> Result<PathBuf> {
+    let path = logs.join(name);
+    fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path)
+}
+
+/// A module that may write everything. Without privilege rsync refuses to be told who it is.
+fn module(destination: &Path, logs: &Path) -> String {
+    let owner = if rustix::process::geteuid().is_root() { "uid = 0\ngid = 0\n" } else { "" };
+    format!(
+        "use chroot = no\nnumeric ids = yes\nlock file = {}\n{owner}[data]\npath = {}\nread only = no\n",
+        logs.join("rsyncd.lock").display(),
+        destination.display()
+    )
+}
+
+/// One side of the tunnel; each proves itself to the other, as ferry's do.
+fn tunnel(side: Side, accept: u16, connect: u16, identity: &Path) -> String {
+    let client = match side {
+        Side::Server => "no",
+        Side::Client => "yes",
+    };
+    let file = |name: &str| identity.join(name).display().to_string();
+    format!(
+        "foreground = yes\npid =\ndebug = warning\nsslVersion = TLSv1.3\n\
+         socket = l:TCP_NODELAY=1\nsocket = r:TCP_NODELAY=1\n\
+         [data]\nclient = {client}\naccept = 127.0.0.1:{accept}\nconnect = 127.0.0.1:{connect}\n\
+         cert = {}\nkey = {}\nCAfile = {}\nverifyChain = yes\nTIMEOUTclose = 0\n",
+        file("tls.crt"),
+        file("tls.key"),
+        file("ca.crt")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_sides_of_the_tunnel_demand_a_certificate_and_nothing_below_tls_13() {
+        for side in [Side::Server, Side::Client] {
+            let text = tunnel(side, 1, 2, Path::new("/keys"));
+            assert!(text.contains("sslVersion = TLSv1.3\n") && text.contains("verifyChain = yes\n"), "{text}");
+            assert!(text.contains("CAfile = /keys/ca.crt\n"), "{text}");
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Where a case is played: `source`, `before` (what the destination is at the start of each run) and `destination`, in memory
+//! or below a directory that was named. All of it is removed in the end, and nothing outside is touched.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::{Context, Result, ensure};
+use ferry_tests::mounts::Mount;
+
+/// The share of the memory at hand that the data may take, in percent: contenders need some too.
+const MEMORY_PERCENT: u64 = 85;
+
+/// The place; removed when dropped.
+#[derive(Debug)]
+pub struct Site {
+    root: PathBuf,
+    tmpfs: Option<Mount>,
+}
+
+impl Site {
+    /// A tmpfs of its own; needs root.
+    ///
+    /// # Errors
+    /// When it cannot be mounted.
+    pub fn in_memory() -> Result<Self> {
+        let root = fresh(&std::env::temp_dir());
+        let size = crate::machine::memory_available()? / 100 * MEMORY_PERCENT;
+        let tmpfs = Mount::tmpfs(&root, size).context("no tmpfs of our own; name a directory with --dir instead")?;
+        Self { root, tmpfs: Some(tmpfs) }.furnished()
+    }
+
+    /// A directory of its own below `parent`, on whatever that is.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn below(parent: &Path) -> Result<Self> {
+        Self { root: fresh(parent), tmpfs: None }.furnished()
+    }
+
+    /// A small place for a test.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn scratch() -> Result<Self> {
+        Self::below(&std::env::temp_dir())
+    }
+
+    fn furnished(self) -> Result<Self> {
+        for directory in [self.source(), self.before(), self.destination(), self.logs()] {
+            fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
+        }
+        Ok(self)
+    }
+
+    /// What is copied.
+    #[must_use]
+    pub fn source(&self) -> PathBuf {
+        self.root.join("source")
+    }
+
+    /// What the destination is at the start of each run.
+    #[must_use]
+    pub fn before(&self) -> PathBuf {
+        self.root.join("before")
+    }
+
+    /// Where it is copied to.
+    #[must_use]
+    pub fn destination(&self) -> PathBuf {
+        self.root.join("destination")
+    }
+
+    /// Keys, settings and what contenders print.
+    #[must_use]
+    pub fn logs(&self) -> PathBuf {
+        self.root.join("logs")
+    }
+
+    /// What the data lies on, in words.
+    #[must_use]
+    pub fn medium(&self) -> String {
+        match &self.tmpfs {
+            Some(_) => "tmpfs".to_owned(),
+            None => format!("the file system of {}", self.root.parent().unwrap_or(&self.root).display()),
+        }
+    }
+
+    /// Free bytes.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn free(&self) -> Result<u64> {
+        let found = rustix::fs::statvfs(&self.root).context("cannot tell the free space")?;
+        Ok(found.f_bavail.saturating_mul(found.f_frsize))
+    }
+
+    /// Removes all data of a case.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn clear(&self) -> Result<()> {
+        [self.source(), self.before(), self.destination()].iter().try_for_each(|each| empty(each))
+    }
+
+    /// Makes the destination empty.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn empty_destination(&self) -> Result<()> {
+        empty(&self.destination())
+    }
+
+    /// Makes the destination a copy of `from`, holes and times included.
+    ///
+    /// # Errors
+    /// When `cp` fails.
+    pub fn fill_destination(&self, from: &Path) -> Result<()> {
+        remove(&self.destination())?;
+        let mut command = Command::new("cp");
+        command.args(["-a", "--sparse=always"]).arg(from).arg(self.destination());
+        let done = command.output().context("cannot start cp")?;
+        ensure!(done.status.success(), "cp failed: {}", String::from_utf8_lossy(&done.stderr));
+        Ok(())
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        // A mount vanishes with its contents; its mount point is left to be removed.
+        drop(self.tmpfs.take());
+        let _ = fs::remove_dir_all(&self.root);
+    }
+}
+
+/// A name nobody else takes.
+fn fresh(parent: &Path) -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    parent.join(format!("ferry-bench-{}-{count}", std::process::id()))
+}
+
+fn empty(path: &Path) -> Result<()> {
+    remove(path)?;
+    fs::create_dir(path).with_context(|| format!("cannot make {}", path.display()))
+}
+
+fn remove(path: &Path) -> Result<()> {
+    fs::remove_dir_all(path).with_context(|| format!("cannot remove {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_site_leaves_nothing_behind_and_refills_its_destination() {
+        let site = Site::scratch().unwrap();
+        fs::write(site.before().join("a"), "old").unwrap();
+        fs::write(site.destination().join("b"), "new").unwrap();
+        site.fill_destination(&site.before()).unwrap();
+        assert_eq!(fs::read(site.destination().join("a")).unwrap(), b"old");
+        assert!(!site.destination().join("b").exists());
+        let root = site.root.clone();
+        drop(site);
+        assert!(!root.exists());
+    }
+}

@@ -1,0 +1,167 @@
+//! The table for people: Markdown that reads well on a terminal too, every row with its case, its spread and its verdict, and
+//! beneath it whatever went wrong.
+
+use crate::figures::Spread;
+use crate::report::{CaseReport, Report, Standing};
+
+const HEAD: [&str; 9] = [
+    "case",
+    "contender",
+    "time s",
+    "ratio (min-max)",
+    "must / aim",
+    "CPU s",
+    "CPU, ferry / it",
+    "memory MiB",
+    "wire MB",
+];
+
+/// The report as Markdown.
+#[must_use]
+pub fn markdown(report: &Report) -> String {
+    let mut rows = vec![HEAD.map(str::to_owned)];
+    for case in &report.cases {
+        rows.extend(case.standings.iter().map(|standing| row(case, standing)));
+    }
+    let mut text = aligned(&rows);
+    text.push('\n');
+    text.push_str(&notes(report));
+    text
+}
+
+fn row(case: &CaseReport, standing: &Standing) -> [String; 9] {
+    let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"));
+    let (middle, ratio) = (standing.middle, standing.ratio);
+    [
+        case.name.to_owned(),
+        standing.name.clone(),
+        if standing.trouble.is_some() { "failed".to_owned() } else { number(middle.map(|middle| middle.wall_s)) },
+        ratio.map_or_else(|| "-".to_owned(), spread),
+        ratio.map_or_else(|| "-".to_owned(), |ratio| verdict(ratio, case)),
+        number(middle.map(|middle| middle.cpu_s)),
+        number(standing.cpu_ratio.map(|ratio| ratio.median)),
+        middle.map_or_else(|| "-".to_owned(), |middle| (middle.memory_bytes >> 20).to_string()),
+        standing.wire.map_or_else(|| "-".to_owned(), |wire| format!("{:.3}", wire.total() as f64 / 1e6)),
+    ]
+}
+
+fn spread(ratio: Spread) -> String {
+    format!("{:.2} ({:.2}-{:.2})", ratio.median, ratio.min, ratio.max)
+}
+
+/// Both targets and which one is met.
+fn verdict(ratio: Spread, case: &CaseReport) -> String {
+    let word = match ratio.median {
+        median if median >= case.aim => "aim met",
+        median if median >= case.must => "must met",
+        _ => "missed",
+    };
+    format!("{} / {}: {word}", case.must, case.aim)
+}
+
+fn notes(report: &Report) -> String {
+    let machine = &report.machine;
+    let mut lines = vec![
+        format!(
+            "{}, {} x {}, Linux {}, {} GiB of memory at hand, data on {}; load {} before, {} after.",
+            machine.date,
+            machine.processors,
+            machine.model,
+            machine.kernel,
+            machine.memory_available >> 30,
+            report.medium,
+            machine.load,
+            report.load_after
+        ),
+        format!(
+            "`{}`: scale {}, {} runs each after one that is not timed; medians. Ratio: its time / ferry's, pair by pair.",
+            report.command, report.scale, report.runs
+        ),
+        "Wire: all bytes both ways between the TLS endpoints, counted by a relay in the run that is not timed. Memory: \
+         anonymous resident, all processes together."
+            .to_owned(),
+    ];
+    lines.extend(
+        report.contenders.iter().filter_map(|each| Some(format!("{}: {}.", each.name, each.version.as_ref()?))),
+    );
+    for case in &report.cases {
+        let options: Vec<String> = case
+            .standings
+            .iter()
+            .map(|standing| {
+                let options = if standing.options.is_empty() { "defaults" } else { &standing.options };
+                format!("{} {options}", standing.name)
+            })
+            .collect();
+        lines.push(format!("{}: {} ({}).", case.name, case.what, options.join("; ")));
+    }
+    lines.extend(report.troubles().into_iter().map(|trouble| format!("**{}**", trouble.replace('\n', " | "))));
+    lines.iter().map(|line| format!("* {line}\n")).collect()
+}
+
+/// Cells padded to the width of their columns.
+fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..N).map(|column| width(column).unwrap_or(0)).collect();
+    let line = |cells: &[String]| {
+        let cells = cells.iter().zip(&widths).map(|(cell, width)| format!(" {cell:<width$} |"));
+        format!("|{}\n", cells.collect::<String>())
+    };
+    let rule: Vec<String> = widths.iter().map(|width| "-".repeat(*width)).collect();
+    let mut lines = rows.iter().map(|row| line(row));
+    let head = lines.next().unwrap_or_default();
+    [head, line(&rule)].into_iter().chain(lines).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::Machine;
+    use crate::process::Run;
+    use crate::relay::Wire;
+    use crate::report::Presence;
+
+    fn report() -> Report {
+        let run = |wall_s| Run { wall_s, cpu_s: 1.0, memory_bytes: 5 << 20 };
+        let mut ferry = Standing::new("ferry".to_owned(), String::new());
+        ferry.runs = vec![run(1.0), run(2.0)];
+        ferry.wire = Some(Wire { up: 1_000_000, down: 500, connections: 2 });
+        let mut rsync = Standing::new("rsync+stunnel".to_owned(), "-aHAX".to_owned());
+        rsync.runs = vec![run(3.0), run(5.0)];
+        let mut best = Standing::new("best".to_owned(), "-aHAX".to_owned());
+        best.trouble = Some("it ended\nbadly".to_owned());
+        let standings = vec![ferry, rsync, best];
+        let mut case = CaseReport { name: "pages", what: "pages", must: 2.5, aim: 3.5, standings, trouble: None };
+        case.sum_up();
+        let missing = Presence { name: "rclone".to_owned(), version: None, missing: Some("not installed".to_owned()) };
+        Report {
+            command: "ferry-bench".to_owned(),
+            machine: Machine::now().unwrap(),
+            load_after: "0 0 0".to_owned(),
+            medium: "tmpfs".to_owned(),
+            scale: 1.0,
+            runs: 2,
+            contenders: vec![missing],
+            cases: vec![case],
+        }
+    }
+
+    #[test]
+    fn every_contender_has_a_row_and_the_ratio_its_verdict() {
+        let text = markdown(&report());
+        let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| pages")).collect();
+        assert_eq!(rows.len(), 3, "{text}");
+        assert!(rows[0].contains("| 1.50 ") && rows[0].contains(" 1.000 "), "{}", rows[0]);
+        assert!(rows[1].contains("2.75 (2.50-3.00)") && rows[1].contains("2.5 / 3.5: must met"), "{}", rows[1]);
+        assert!(rows[2].contains("failed"), "{}", rows[2]);
+        let widths: Vec<usize> = text.lines().take(5).map(|line| line.chars().count()).collect();
+        assert!(widths.windows(2).all(|pair| pair[0] == pair[1]), "{text}");
+    }
+
+    #[test]
+    fn what_is_missing_or_failed_is_named() {
+        let text = markdown(&report());
+        assert!(text.contains("rclone took no part: not installed"), "{text}");
+        assert!(text.contains("pages, best: it ended | badly"), "{text}");
+    }
+}
