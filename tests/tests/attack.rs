@@ -1,6 +1,7 @@
 //! What nearly went wrong once: each test is an attack on a promise that a review found open. Hangs, false successes,
 //! deletions outside the volume, counts that were wrong.
 
+use ferry_tests::command::run;
 use ferry_tests::compare;
 use ferry_tests::ferry::Ferry;
 use ferry_tests::mounts::Mount;
@@ -20,6 +21,54 @@ fn a_checksum_run_over_larger_files_at_the_destination_ends() -> Result<()> {
         }
         Ferry::new(scene)?.sync(&source, &destination, &["--checksum"])?.exits(0)?;
         compare::equal(&source, &destination)
+    })
+}
+
+#[test]
+fn links_to_a_file_whose_directory_cannot_be_made_are_problems_and_the_run_ends() -> Result<()> {
+    within(90, |scene| {
+        let (source, destination) = (scene.dir("source")?, scene.dir("destination")?);
+        std::fs::create_dir(source.join("a"))?;
+        std::fs::create_dir(source.join("b"))?;
+        std::fs::write(source.join("a/leader"), "content")?;
+        std::fs::hard_link(source.join("a/leader"), source.join("b/follower"))?;
+        std::fs::write(source.join("b/other"), "content")?;
+        // A file that cannot be removed stands in the directory's way.
+        std::fs::write(destination.join("a"), "")?;
+        let mount = Mount::bind(&destination.join("a"), &destination.join("a"))?;
+        let ferry = Ferry::new(scene)?;
+        let done = ferry.sync(&source, &destination, &[])?.exits(3)?;
+        let report = done.report()?;
+        ensure!(report.names("a") && report.names("b/follower"), "{:?}", report.problems);
+        ensure!(std::fs::read(destination.join("b/other"))? == b"content", "the run did not go on");
+        ferry.sync(&source, &destination, &["--dry-run", "--checksum"])?.exits(0)?;
+        ferry.sync(&source, &destination, &["--verify"])?.exits(4)?;
+        drop(mount);
+        ferry.sync(&source, &destination, &["--verify"])?.exits(0)?;
+        compare::equal(&source, &destination)
+    })
+}
+
+#[test]
+fn a_first_copy_goes_on_past_a_directory_that_cannot_be_made() -> Result<()> {
+    within(90, |scene| {
+        let source = scene.dir("source")?;
+        let volume = Mount::tmpfs(&scene.path("destination"), 64 << 20)?;
+        let destination = volume.path();
+        std::fs::create_dir_all(source.join("lost+found/sub"))?;
+        std::fs::write(source.join("lost+found/small"), "content")?;
+        std::fs::write(source.join("lost+found/large"), vec![7; 300_000])?;
+        std::fs::write(source.join("lost+found/sub/leader"), "content")?;
+        std::fs::create_dir(source.join("z"))?;
+        std::fs::hard_link(source.join("lost+found/sub/leader"), source.join("z/follower"))?;
+        std::fs::write(source.join("z/other"), "content")?;
+        // The volume counts as empty, so contents come unasked; what stands there cannot be removed.
+        std::fs::write(destination.join("lost+found"), "")?;
+        let _mount = Mount::bind(&destination.join("lost+found"), &destination.join("lost+found"))?;
+        let done = Ferry::new(scene)?.sync(&source, destination, &[])?.exits(3)?;
+        ensure!(done.report()?.names("lost+found"), "{:?}", done.report()?.problems);
+        ensure!(std::fs::read(destination.join("z/other"))? == b"content", "the run did not go on");
+        Ok(())
     })
 }
 

@@ -55,18 +55,19 @@ pub struct InBatch<'a> {
     /// New files that may be found among what is to be deleted.
     pub newcomers: Vec<Newcomer>,
     imagined: Option<RelPath>,
+    /// Its directory is not there: nothing in it can be placed.
+    lost: bool,
 }
 
 impl<'a> InBatch<'a> {
     pub fn new(receiving: &'a Receiving, id: BatchId, level: &Level, entries: usize) -> Self {
-        let batch = level.place.as_ref().map(|place| {
-            Arc::new(OpenBatch {
-                id,
-                dir: level.id,
-                place: Arc::clone(place),
-                slots: Mutex::new(Vec::new()),
-                remaining: AtomicU32::new(1),
-            })
+        let lost = level.place.is_none();
+        // Nothing is ever written in the root's place then: contents only come to be let go.
+        let nowhere = || Arc::new(Place::new(Arc::clone(receiving.volume.root()), false, false));
+        let place = level.place.clone().or_else(|| receiving.unasked.load(Relaxed).then(nowhere));
+        let batch = place.map(|place| {
+            let (slots, remaining) = (Mutex::new(Vec::new()), AtomicU32::new(1));
+            Arc::new(OpenBatch { id, dir: level.id, place, slots, remaining })
         });
         if batch.is_none() {
             receiving.batches.register(id, None);
@@ -83,6 +84,7 @@ impl<'a> InBatch<'a> {
             in_the_way: Vec::new(),
             newcomers: Vec::new(),
             imagined,
+            lost,
         }
     }
 
@@ -90,14 +92,10 @@ impl<'a> InBatch<'a> {
     pub fn consider(&mut self, entry: Entry, stands: bool) -> Result<Option<Subdir>, Ended> {
         let is_dir = entry.kind() == EntryKind::Dir;
         let receiving = self.receiving;
-        let Some(batch) = self.batch.clone() else {
-            self.slots.push(Slot::Settled);
-            let path = self.imagined.as_ref().map(|dir| dir.join(&entry.name));
-            if let Some(path) = &path {
-                receiving.say(ItemChange::Create, entry.kind(), path.clone());
-            }
-            return Ok(is_dir.then_some(Subdir { imagined: path, ..Subdir::none() }));
-        };
+        if self.lost {
+            return self.let_go(entry);
+        }
+        let Some(batch) = self.batch.clone() else { return Ok(None) };
         if receiving.mode() == PassMode::Clear && !is_dir {
             self.slots.push(Slot::Settled);
             return Ok(None);
@@ -145,6 +143,30 @@ impl<'a> InBatch<'a> {
                 Ok(None)
             }
         }
+    }
+
+    /// An entry of a directory that is not there. Contents that come unasked are awaited all the same, and a group it
+    /// leads has failed: no later name may take the lead, the sender has no content for it.
+    fn let_go(&mut self, entry: Entry) -> Result<Option<Subdir>, Ended> {
+        let receiving = self.receiving;
+        let is_dir = entry.kind() == EntryKind::Dir;
+        let path = self.imagined.as_ref().map(|dir| dir.join(&entry.name));
+        if let Some(path) = &path {
+            receiving.say(ItemChange::Create, entry.kind(), path.clone());
+        }
+        let leads = entry.link.is_none_or(|group| receiving.links.lead(group));
+        if leads {
+            receiving.file_failed(entry.link, Failure::Problem)?;
+        }
+        let slot = match &self.batch {
+            Some(batch) if leads && entry.kind() == EntryKind::File => {
+                batch.remaining.fetch_add(1, Relaxed);
+                Slot::Awaited(Box::new(Plan { entry, how: How::Discard }))
+            }
+            _ => Slot::Settled,
+        };
+        self.slots.push(slot);
+        Ok(is_dir.then_some(Subdir { imagined: path, ..Subdir::none() }))
     }
 
     /// Does what the plan says of one entry that is no directory.

@@ -153,12 +153,21 @@ impl Receiving {
     }
 
     fn link_failed(&self, place: &Place, entry: &Entry, why: Failure) {
-        match why {
-            Failure::Problem => {
-                let cause = "the file it is a hard link to could not be written";
-                self.problem(place.dir.path().join(&entry.name), Stage::Link, cause);
+        let path = || place.dir.path().join(&entry.name);
+        match (why, self.mode()) {
+            (Failure::Problem, PassMode::Verify) => {
+                self.difference(path(), "the file it is a hard link to is not there")
             }
-            Failure::Lost(kind) => self.lost(kind),
+            // Its leader is in a directory that would be made: so would this link.
+            (Failure::Problem, PassMode::DryRun) => {
+                let stands = matches!(place.dir.status_of(&entry.name), Ok(Some(_)));
+                self.say(if stands { ItemChange::Update } else { ItemChange::Create }, entry.kind(), path());
+            }
+            (Failure::Problem, PassMode::Transfer | PassMode::Clear) => {
+                let cause = "the file it is a hard link to could not be written";
+                self.problem(path(), Stage::Link, cause);
+            }
+            (Failure::Lost(kind), _) => self.lost(kind),
         }
     }
 
