@@ -1,5 +1,5 @@
 # The handful of things to do here. Logic lives in cargo and .ci/, never in this file.
-.PHONY: demo test lint
+.PHONY: demo test lint bench
 
 # Build ferry and show the main job on its own data.
 demo:
@@ -16,3 +16,7 @@ test:
 lint:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+
+# ferry against rsync over stunnel on this machine, as root in memory: BENCH="--scale 0.1 --case pages" for a quick look.
+bench:
+	cargo build --release --bins -p ferry-engine -p ferry-benches && target/release/ferry-bench $(BENCH)

@@ -72,33 +72,40 @@ fn run(args: &Args) -> Result<ExitCode> {
     let contenders: Vec<Box<dyn Contender>> =
         vec![Box::new(ferry.clone()), Box::new(Rsync::with(Options::Default)), Box::new(Rsync::with(Options::Best))];
     let report = contest(args, &Contest::new(site, ferry, contenders)?)?;
-    let text = table::markdown(&report);
-    print(&text)?;
-    if let Some(path) = &args.markdown {
-        write(path, &text)?;
-    }
-    if let Some(path) = &args.json {
-        write(path, &serde_json::to_string_pretty(&report)?)?;
-    }
+    print(&table::markdown(&report))?;
     Ok(if report.troubles().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Plays the cases. What is known is written after each: a contest takes long, and one that is cut short has still said something.
 fn contest(args: &Args, contest: &Contest) -> Result<Report> {
-    let machine = Machine::now()?;
     let cases = if args.cases.is_empty() { CASES.iter().collect() } else { args.cases.clone() };
-    let cases = cases
-        .into_iter()
-        .map(|case| contest.play(case, args.scale, args.runs, &mut |step| say(&format!("{}: {step}", case.name))));
-    Ok(Report {
-        command: command(),
-        cases: cases.collect(),
-        load_after: machine::load(),
-        machine,
+    let mut report = Report {
+        command: command(args),
+        machine: Machine::now()?,
+        load_after: String::new(),
         medium: contest.medium(),
         scale: args.scale.factor(),
         runs: args.runs,
         contenders: contest.presences(),
-    })
+        cases: Vec::new(),
+    };
+    for case in cases {
+        let mut tell = |step: &str| say(&format!("{}: {step}", case.name));
+        report.cases.push(contest.play(case, args.scale, args.runs, &mut tell));
+        report.load_after = machine::load();
+        save(args, &report)?;
+    }
+    Ok(report)
+}
+
+fn save(args: &Args, report: &Report) -> Result<()> {
+    if let Some(path) = &args.markdown {
+        write(path, &table::markdown(report))?;
+    }
+    if let Some(path) = &args.json {
+        write(path, &serde_json::to_string_pretty(report)?)?;
+    }
+    Ok(())
 }
 
 /// Where the data goes. In memory we want mounts of our own: they vanish with us, however we end.
@@ -117,10 +124,17 @@ fn site(dir: Option<&Path>) -> Result<Site> {
     Site::in_memory()
 }
 
-/// What was typed, without this machine's paths.
-fn command() -> String {
-    let rest = std::env::args().skip(1);
-    std::iter::once("ferry-bench".to_owned()).chain(rest).collect::<Vec<_>>().join(" ")
+/// The command that makes the same again; where its files lie is nobody's concern.
+fn command(args: &Args) -> String {
+    let mut text = format!("ferry-bench --runs {}", args.runs);
+    if args.scale != Scale::FULL {
+        text.push_str(&format!(" --scale {}", args.scale.factor()));
+    }
+    if !args.cases.is_empty() {
+        text.push_str(" --case ");
+        text.push_str(&args.cases.iter().map(|case| case.name).collect::<Vec<_>>().join(","));
+    }
+    text
 }
 
 fn case(name: &str) -> Result<&'static Case> {
