@@ -1,9 +1,11 @@
 //! What nearly went wrong once: each test is an attack on a promise that a review found open. Hangs, false successes,
 //! deletions outside the volume, counts that were wrong.
 
+use std::process::Command;
+
 use ferry_tests::command::run;
 use ferry_tests::compare;
-use ferry_tests::ferry::Ferry;
+use ferry_tests::ferry::{Ferry, SOON};
 use ferry_tests::mounts::Mount;
 use ferry_tests::place::Place;
 use ferry_tests::scene::within;
@@ -87,5 +89,37 @@ fn a_bind_mount_of_the_same_file_system_is_never_emptied() -> Result<()> {
         let problems = &done.report()?.problems;
         ensure!(problems.iter().any(|problem| problem.path.starts_with("extra")), "{problems:?}");
         Ok(())
+    })
+}
+
+#[test]
+fn a_failed_sync_is_not_tried_again_into_success() -> Result<()> {
+    within(60, |scene| {
+        let (source, destination) = (scene.dir("source")?, scene.dir("destination")?);
+        std::fs::write(source.join("file"), "f")?;
+        std::fs::write(destination.join("extra"), "e")?;
+        let log = scene.path("trace");
+        let mut traced = Command::new("strace");
+        traced.args(["-f", "-qq", "-e", "trace=syncfs", "-e", "inject=syncfs:error=EIO:when=1", "-o"]).arg(&log);
+        traced.arg("--").arg(Ferry::new(scene)?.binary()).arg("sync").arg(&source).arg(&destination).arg("--delete");
+        let done = run(scene, &mut traced, SOON)?;
+        let calls = std::fs::read_to_string(&log)?.lines().filter(|line| line.contains("syncfs(")).count();
+        ensure!(done.exit == 1, "exit {}: {}", done.exit, done.stderr);
+        ensure!(done.stderr.contains("write everything to disk"), "{}", done.stderr);
+        ensure!(calls == 1, "it synced {calls} times; the kernel tells an error once");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_full_volume_is_cleared_of_what_is_to_go_first() -> Result<()> {
+    within(60, |scene| {
+        let source = scene.dir("source")?;
+        let volume = Mount::tmpfs(&scene.path("destination"), 48 << 20)?;
+        std::fs::write(source.join("new"), vec![7; 30 << 20])?;
+        std::fs::write(volume.path().join("old"), vec![7; 30 << 20])?;
+        let done = Ferry::new(scene)?.sync(&source, volume.path(), &["--delete"])?.exits(0)?;
+        ensure!(done.report()?.entries.deleted == 1, "{:?}", done.report()?.entries);
+        compare::equal(&source, volume.path())
     })
 }

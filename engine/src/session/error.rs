@@ -49,6 +49,12 @@ pub enum SessionError {
         /// The system's answer.
         source: volume::Error,
     },
+    /// Something that was written did not reach the disk. The kernel tells that once, so it is never tried again.
+    #[error("the destination could not write everything to disk: {source}")]
+    Unsynced {
+        /// The system's answer.
+        source: volume::Error,
+    },
     /// Nothing was deleted, because what was to be deleted is too much or for a bad reason.
     #[error("safety halt: {0}")]
     Halted(String),
@@ -80,6 +86,7 @@ impl SessionError {
             Self::Protocol(_)
             | Self::Wire(_)
             | Self::Volume { .. }
+            | Self::Unsynced { .. }
             | Self::Halted(_)
             | Self::Bound(_)
             | Self::Stopped(_)
@@ -97,9 +104,12 @@ impl SessionError {
             Self::Link(_) => Outcome::Network,
             Self::Refused { .. } | Self::TakenOver => Outcome::Refused,
             Self::Aborted { outcome, .. } => *outcome,
-            Self::Protocol(_) | Self::Wire(_) | Self::Volume { .. } | Self::Bound(_) | Self::Internal(_) => {
-                Outcome::Failed
-            }
+            Self::Protocol(_)
+            | Self::Wire(_)
+            | Self::Volume { .. }
+            | Self::Unsynced { .. }
+            | Self::Bound(_)
+            | Self::Internal(_) => Outcome::Failed,
             Self::Halted(_) => Outcome::SafetyHalt,
             Self::Stopped(signal) => signal.outcome(),
         }

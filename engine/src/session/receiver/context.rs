@@ -64,6 +64,8 @@ pub struct Receiving {
     /// The report was made: what breaks now breaks nothing.
     pub reported: AtomicBool,
     pub pass: Mutex<PassKind>,
+    /// Why no pass may delete before it writes; `None` when the volume was full.
+    pub refuses_clear: Option<String>,
     /// Something was in the way; it is gone after the deletes, and another pass puts the entry there.
     pub blocked: AtomicBool,
     pub temporaries: AtomicU64,

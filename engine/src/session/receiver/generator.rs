@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 
 use crate::plan::Excludes;
+use crate::session::error::SessionError;
 use crate::session::fate::{Ended, LOOK_AGAIN, lock};
 use crate::session::progress::Phase;
 use crate::types::{Content, DirId, Entry, Name, Outcome, Stage};
@@ -87,6 +88,10 @@ impl Generator {
 
     fn begin(&mut self, pass: Pass) -> Result<(), Ended> {
         let receiving = Arc::clone(&self.receiving);
+        if let (PassKind::Clear, Some(why)) = (pass.kind, &receiving.refuses_clear) {
+            receiving.fate.fail(SessionError::Bound(why.clone()));
+            return Err(Ended);
+        }
         self.in_pass = true;
         self.next_dir = 1;
         self.extras = Extras::default();
@@ -270,11 +275,10 @@ impl Generator {
     }
 
     fn sync(&self) -> Result<(), Ended> {
-        let receiving = &self.receiving;
-        receiving
-            .volume
-            .sync()
-            .map_err(|e| receiving.fatal("the destination could not write everything to disk".to_owned(), e))
+        self.receiving.volume.sync().map_err(|source| {
+            self.receiving.fate.fail(SessionError::Unsynced { source });
+            Ended
+        })
     }
 
     /// Everything to disk, then the report.

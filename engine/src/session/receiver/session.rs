@@ -143,6 +143,7 @@ fn receiving(
         unasked: AtomicBool::new(false),
         reported: AtomicBool::new(false),
         pass: Mutex::new(PassKind::Transfer),
+        refuses_clear: slot.refuses_clear(),
         blocked: AtomicBool::new(false),
         temporaries: AtomicU64::new(0),
         written: AtomicU64::new(0),
