@@ -1,6 +1,7 @@
 //! What nearly went wrong once: each test is an attack on a promise that a review found open. Hangs, false successes,
 //! deletions outside the volume, counts that were wrong.
 
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use ferry_tests::command::run;
@@ -9,7 +10,7 @@ use ferry_tests::ferry::{Ferry, SOON};
 use ferry_tests::mounts::Mount;
 use ferry_tests::place::Place;
 use ferry_tests::scene::within;
-use ferry_tests::{Result, ensure};
+use ferry_tests::{Result, ensure, unprivileged};
 
 #[test]
 fn a_checksum_run_over_larger_files_at_the_destination_ends() -> Result<()> {
@@ -108,6 +109,27 @@ fn a_failed_sync_is_not_tried_again_into_success() -> Result<()> {
         ensure!(done.stderr.contains("write everything to disk"), "{}", done.stderr);
         ensure!(calls == 1, "it synced {calls} times; the kernel tells an error once");
         Ok(())
+    })
+}
+
+#[test]
+fn deleting_in_read_only_directories_leaves_their_modes_as_they_should_be() -> Result<()> {
+    within(60, |scene| {
+        let (source, destination) = (unprivileged::dir(scene, "source")?, unprivileged::dir(scene, "destination")?);
+        for (dir, mode) in [("before", 0o555), ("now", 0o755), ("sealed", 0o100)] {
+            for tree in [&source, &destination] {
+                std::fs::create_dir(tree.join(dir))?;
+            }
+            std::fs::write(destination.join(dir).join("extra"), "goes")?;
+            std::fs::set_permissions(destination.join(dir), PermissionsExt::from_mode(mode))?;
+            std::fs::set_permissions(source.join(dir), PermissionsExt::from_mode(0o555))?;
+        }
+        for tree in [&source, &destination] {
+            unprivileged::own_all(tree)?;
+        }
+        let (exit, said) = mirror_unprivileged(scene, &source, &destination)?;
+        ensure!(exit == 0, "exit {exit}: {said}");
+        compare::equal_but(&source, &destination, &[compare::Aspect::Root])
     })
 }
 
