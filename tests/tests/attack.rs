@@ -3,6 +3,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
+use std::time::Duration;
 
 use ferry_tests::command::run;
 use ferry_tests::compare;
@@ -130,6 +131,27 @@ fn deleting_in_read_only_directories_leaves_their_modes_as_they_should_be() -> R
         let (exit, said) = mirror_unprivileged(scene, &source, &destination)?;
         ensure!(exit == 0, "exit {exit}: {said}");
         compare::equal_but(&source, &destination, &[compare::Aspect::Root])
+    })
+}
+
+#[test]
+fn of_two_senders_of_one_source_the_newer_one_stays() -> Result<()> {
+    within(90, |scene| {
+        let (source, destination) = (scene.dir("source")?, scene.path("destination"));
+        std::fs::write(source.join("file"), vec![7; 6 << 20])?;
+        let ferry = Ferry::new(scene)?;
+        let keys = ferry.keys()?;
+        let receiver = ferry.receive(&keys, &[("data", &destination)], &["--once"])?;
+        let slow = ["--bwlimit", "1M"];
+        let first = ferry.send(&keys, receiver.port, &[("data", &source)], &slow)?;
+        std::thread::sleep(Duration::from_secs(1));
+        let second = ferry.send(&keys, receiver.port, &[("data", &source)], &slow)?;
+        let first = first.finish(Duration::from_secs(30))?.exits(6)?;
+        first.says(&["took over"])?;
+        let second = second.finish(Duration::from_secs(40))?.exits(0)?;
+        ensure!(second.report()?.wire.reconnects == 0, "the newer one was disturbed: {:?}", second.report()?.wire);
+        receiver.run.finish(Duration::from_secs(30))?.exits(0)?;
+        compare::equal(&source, &destination)
     })
 }
 

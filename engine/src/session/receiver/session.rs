@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{mpsc as lanes, oneshot};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::delta::session_key;
 use crate::plan::{Excludes, XattrPolicy};
@@ -150,17 +150,34 @@ fn receiving(
     })
 }
 
-/// Ends the control connection: everything said is delivered, a failure is told.
-async fn take_leave(control: &Outbox, result: &Result<Report, SessionError>) {
-    match result {
-        Err(SessionError::Aborted { .. }) => {}
-        Err(error) => {
-            let abort = Message::Abort { outcome: error.outcome(), text: error.sentence() };
-            let _ = control.post(abort.encode());
-        }
-        Ok(_) => {}
+/// What a peer is told that a session failed with `error`; nothing when it knows, or does not listen any more.
+fn farewell(error: &SessionError) -> Farewell {
+    match error {
+        SessionError::Link(_) => Farewell::Gone,
+        SessionError::Aborted { .. } => Farewell::Silent,
+        error => Farewell::Say(Message::Abort { outcome: error.outcome(), text: error.sentence() }.encode()),
     }
-    let _ = tokio::time::timeout(LEAVE_DEADLINE, control.clone().finish()).await;
+}
+
+enum Farewell {
+    Gone,
+    Silent,
+    Say(Vec<u8>),
+}
+
+/// Ends the control connection: everything said is delivered, a failure is told.
+async fn leave(control: Outbox, farewell: Option<Farewell>, mut follower: JoinHandle<()>) {
+    let gone = matches!(farewell, Some(Farewell::Gone));
+    if let Some(Farewell::Say(abort)) = farewell {
+        let _ = control.post(abort);
+    }
+    if !gone {
+        let _ = tokio::time::timeout(LEAVE_DEADLINE, control.clone().finish()).await;
+        // What the peer still sends is read, or a reset would destroy what it was told last.
+        let _ = tokio::time::timeout(LEAVE_DEADLINE, &mut follower).await;
+    }
+    follower.abort();
+    control.kill();
 }
 
 /// Answers a hello or a lane with a refusal, and closes.
@@ -261,7 +278,7 @@ async fn converse(
     let basis = Arc::clone(receiving);
     crew.spawn("ferry-basis", move || basis::run(&basis));
     let (said_goodbye, mut goodbye) = oneshot::channel();
-    let mut follower = tokio::spawn(follow(inbox, Arc::clone(receiving), orders, said_goodbye));
+    let follower = tokio::spawn(follow(inbox, Arc::clone(receiving), orders, said_goodbye));
     tasks.spawn(take_lanes(admitted, Arc::clone(receiving), Arc::clone(&crew)));
 
     let report = tokio::select! {
@@ -280,13 +297,12 @@ async fn converse(
         (None, Some(error)) => Err(error),
         (None, None) => Err(SessionError::Internal("the session ended without a report")),
     };
-    if !matches!(result, Err(SessionError::Link(_) | SessionError::TakenOver)) {
-        take_leave(&receiving.control, &result).await;
-        // What the peer still sends is read, or a reset would destroy what it was told last.
-        let _ = tokio::time::timeout(LEAVE_DEADLINE, &mut follower).await;
+    let leaving = leave(receiving.control.clone(), result.as_ref().err().map(farewell), follower);
+    match &result {
+        // The older sender may live still, and must hear that it is not to come back; the newer one does not wait for that.
+        Err(SessionError::TakenOver) => drop(tokio::spawn(leaving)),
+        _ => leaving.await,
     }
-    follower.abort();
-    receiving.control.kill();
     tasks.shutdown().await;
     if let Some(crew) = Arc::into_inner(crew) {
         crew.all_gone().await;
