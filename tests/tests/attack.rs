@@ -156,6 +156,26 @@ fn of_two_senders_of_one_source_the_newer_one_stays() -> Result<()> {
 }
 
 #[test]
+fn a_problem_that_verification_meets_again_counts_once() -> Result<()> {
+    within(60, |scene| {
+        let (source, destination) = (unprivileged::dir(scene, "source")?, unprivileged::dir(scene, "destination")?);
+        std::fs::create_dir(source.join("secret"))?;
+        std::fs::set_permissions(source.join("secret"), PermissionsExt::from_mode(0o700))?;
+        std::fs::write(source.join("file"), "f")?;
+        std::os::unix::fs::chown(source.join("file"), Some(unprivileged::UID), Some(0))?;
+        let report = unprivileged::dir(scene, "reports")?.join("report.json");
+        let mut command = Command::new(unprivileged::runnable(scene, Ferry::new(scene)?.binary())?);
+        command.arg("sync").arg(&source).arg(&destination).args(["--verify", "--accept-loss", "ownership"]);
+        command.arg("--report").arg(&report);
+        let done = run(scene, &mut unprivileged::command(&command), SOON)?;
+        let report = ferry_tests::report::Report::read(&report)?.context("no report")?;
+        let secret = report.problems.iter().filter(|problem| problem.path == "secret").count();
+        ensure!(secret == 1, "exit {}: {:?}", done.exit, report.problems);
+        Ok(())
+    })
+}
+
+#[test]
 fn a_full_volume_is_cleared_of_what_is_to_go_first() -> Result<()> {
     within(60, |scene| {
         let source = scene.dir("source")?;
