@@ -11,7 +11,7 @@ use ferry_tests::ferry::{Ferry, SOON};
 use ferry_tests::mounts::Mount;
 use ferry_tests::place::Place;
 use ferry_tests::scene::within;
-use ferry_tests::{Result, ensure, unprivileged};
+use ferry_tests::{Result, ensure, trees, unprivileged};
 
 #[test]
 fn a_checksum_run_over_larger_files_at_the_destination_ends() -> Result<()> {
@@ -135,6 +135,35 @@ fn deleting_in_read_only_directories_leaves_their_modes_as_they_should_be() -> R
 }
 
 #[test]
+fn a_name_that_went_while_its_directory_was_sent_is_not_deleted_on_that_evidence() -> Result<()> {
+    within(120, |scene| {
+        let (source, destination) = (scene.path("source"), scene.dir("destination")?);
+        trees::small_files(&source, 100_000, 1)?;
+        let (from, to) = (Place::open(&source.join("dir-00000"))?, destination.join("dir-00000"));
+        std::fs::create_dir(&to)?;
+        from.file(b"zzz", b"precious")?;
+        std::fs::write(to.join("zzz"), "precious")?;
+        let ferry = Ferry::new(scene)?;
+        let mut command = ferry.command("sync");
+        command.arg(&source).arg(&destination).args(["--dry-run", "--delete", "--bwlimit", "100K"]);
+        let run = ferry.start(command)?;
+        // The names are listed at once; the last ones are looked at when those before them were sent.
+        std::thread::sleep(Duration::from_millis(1500));
+        from.rename(b"zzz", &from, b"aaa")?;
+        let done = run.finish(SOON)?.exits(0)?;
+        let deleted: Vec<String> = done
+            .process
+            .text()
+            .lines()
+            .filter(|line| line.starts_with("delete") && line.contains("zzz"))
+            .map(str::to_owned)
+            .collect();
+        ensure!(deleted.is_empty(), "it stands at the source under another name: {deleted:?}");
+        Ok(())
+    })
+}
+
+#[test]
 fn of_two_senders_of_one_source_the_newer_one_stays() -> Result<()> {
     within(90, |scene| {
         let (source, destination) = (scene.dir("source")?, scene.path("destination"));
@@ -185,5 +214,22 @@ fn a_full_volume_is_cleared_of_what_is_to_go_first() -> Result<()> {
         let done = Ferry::new(scene)?.sync(&source, volume.path(), &["--delete"])?.exits(0)?;
         ensure!(done.report()?.entries.deleted == 1, "{:?}", done.report()?.entries);
         compare::equal(&source, volume.path())
+    })
+}
+
+#[test]
+fn a_directory_that_went_before_it_was_entered_is_no_problem() -> Result<()> {
+    within(120, |scene| {
+        let (source, destination) = (scene.path("source"), scene.dir("destination")?);
+        trees::small_files(&source, 100_000, 1)?;
+        std::fs::create_dir(source.join("zzz"))?;
+        let ferry = Ferry::new(scene)?;
+        let mut command = ferry.command("sync");
+        command.arg(&source).arg(&destination).args(["--dry-run", "--bwlimit", "100K"]);
+        let run = ferry.start(command)?;
+        // It is announced with the root's other names, and entered after all that is in the one before it.
+        std::thread::sleep(Duration::from_millis(1500));
+        std::fs::remove_dir(source.join("zzz"))?;
+        run.finish(SOON)?.exits(0).map(drop)
     })
 }
