@@ -12,6 +12,7 @@ use ferry_tests::mounts::Mount;
 use ferry_tests::place::Place;
 use ferry_tests::scene::within;
 use ferry_tests::{Result, ensure, trees, unprivileged};
+use rustix::process::Signal;
 
 #[test]
 fn a_checksum_run_over_larger_files_at_the_destination_ends() -> Result<()> {
@@ -179,6 +180,26 @@ fn of_two_senders_of_one_source_the_newer_one_stays() -> Result<()> {
         first.says(&["took over"])?;
         let second = second.finish(Duration::from_secs(40))?.exits(0)?;
         ensure!(second.report()?.wire.reconnects == 0, "the newer one was disturbed: {:?}", second.report()?.wire);
+        receiver.run.finish(Duration::from_secs(30))?.exits(0)?;
+        compare::equal(&source, &destination)
+    })
+}
+
+#[test]
+fn a_receiver_that_is_stopped_and_started_again_is_found_again() -> Result<()> {
+    within(90, |scene| {
+        let (source, destination) = (scene.dir("source")?, scene.path("destination"));
+        std::fs::write(source.join("file"), vec![7; 6 << 20])?;
+        let ferry = Ferry::new(scene)?;
+        let keys = ferry.keys()?;
+        let receiver = ferry.receive(&keys, &[("data", &destination)], &["--once"])?;
+        let port = receiver.port;
+        let sender = ferry.send(&keys, port, &[("data", &source)], &["--bwlimit", "2M"])?;
+        std::thread::sleep(Duration::from_secs(1));
+        receiver.run.process.signal(Signal::TERM)?;
+        receiver.run.finish(Duration::from_secs(20))?.exits(143)?;
+        let receiver = ferry.receive_on(port, &keys, &[("data", &destination)], &["--once"])?;
+        sender.finish(Duration::from_secs(40))?.exits(0)?;
         receiver.run.finish(Duration::from_secs(30))?.exits(0)?;
         compare::equal(&source, &destination)
     })

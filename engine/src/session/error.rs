@@ -82,7 +82,10 @@ impl SessionError {
             Self::Link(LinkError::Malformed(_)) => false,
             Self::Link(LinkError::Closed | LinkError::Silent | LinkError::Io(_)) => true,
             Self::Refused { reason, .. } => reason.may_pass(),
-            Self::Aborted { outcome, .. } => matches!(outcome, Outcome::Network),
+            // A receiver that was stopped is like one that was cut off: another may take its place.
+            Self::Aborted { outcome, .. } => {
+                matches!(outcome, Outcome::Network | Outcome::Interrupted | Outcome::Terminated)
+            }
             Self::Protocol(_)
             | Self::Wire(_)
             | Self::Volume { .. }

@@ -198,7 +198,11 @@ pub async fn send_volume(job: &SendVolume) -> VolumeReport {
         let gone_on = std::mem::replace(&mut seen, moved) != moved;
         let pause = if error.may_pass() && job.stop.asked().is_none() { patience.pause(gone_on) } else { None };
         let Some(pause) = pause else {
-            return job.tally.report(job.name.as_str(), error.outcome(), Some(error.sentence()));
+            // The receiver was stopped, not we, and did not come back.
+            let others =
+                matches!(error, SessionError::Aborted { .. }) && error.may_pass() && job.stop.asked().is_none();
+            let outcome = if others { Outcome::Network } else { error.outcome() };
+            return job.tally.report(job.name.as_str(), outcome, Some(error.sentence()));
         };
         tracing::info!(volume = %job.name, error = %error.sentence(), pause_ms = pause.as_millis(), "connecting again");
         job.reconnects.fetch_add(1, Relaxed);
