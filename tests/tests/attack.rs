@@ -239,6 +239,25 @@ fn a_full_volume_is_cleared_of_what_is_to_go_first() -> Result<()> {
 }
 
 #[test]
+fn a_file_that_may_not_be_read_at_the_destination_is_replaced() -> Result<()> {
+    within(60, |scene| {
+        let (source, destination) = (unprivileged::dir(scene, "source")?, unprivileged::dir(scene, "destination")?);
+        for (name, len) in [("large", 300_000), ("larger", 5 << 20)] {
+            std::fs::write(source.join(name), vec![7; len])?;
+            std::fs::write(destination.join(name), vec![8; len])?;
+            Place::open(&destination)?.time(name.as_bytes(), (1_000_000_000, 0))?;
+            std::fs::set_permissions(destination.join(name), PermissionsExt::from_mode(0o200))?;
+        }
+        for tree in [&source, &destination] {
+            unprivileged::own_all(tree)?;
+        }
+        let (exit, said) = mirror_unprivileged(scene, &source, &destination)?;
+        ensure!(exit == 0, "exit {exit}: {said}");
+        compare::equal_but(&source, &destination, &[compare::Aspect::Root])
+    })
+}
+
+#[test]
 fn a_directory_that_went_before_it_was_entered_is_no_problem() -> Result<()> {
     within(120, |scene| {
         let (source, destination) = (scene.path("source"), scene.dir("destination")?);
