@@ -226,6 +226,21 @@ fn a_problem_that_verification_meets_again_counts_once() -> Result<()> {
 }
 
 #[test]
+fn a_checksum_run_over_equal_trees_updates_nothing() -> Result<()> {
+    within(60, |scene| {
+        let (source, destination) = (scene.path("source"), scene.path("destination"));
+        trees::small_files(&source, 20, 2)?;
+        Place::open(&source)?.file(b"large", &vec![7; 300_000])?;
+        Place::open(&source)?.file(b"larger", &vec![7; 5 << 20])?;
+        let ferry = Ferry::new(scene)?;
+        ferry.sync(&source, &destination, &[])?.exits(0)?;
+        let done = ferry.sync(&source, &destination, &["--checksum"])?.exits(0)?;
+        ensure!(done.report()?.entries.updated == 0, "{:?}", done.report()?.entries);
+        Ok(())
+    })
+}
+
+#[test]
 fn a_full_volume_is_cleared_of_what_is_to_go_first() -> Result<()> {
     within(60, |scene| {
         let source = scene.dir("source")?;

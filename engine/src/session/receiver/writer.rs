@@ -16,7 +16,7 @@ use crate::wire::{DataView, FileEnd, FileState, Frame, FrameKind, Message, PackI
 
 use super::arriving::{Arriving, End};
 use super::basis::{leaves_in, segments_compared};
-use super::batches::{How, OpenBatch, Place, Plan, basis_of};
+use super::batches::{How, OpenBatch, Place, Plan, basis_of, status_of};
 use super::context::Receiving;
 use super::links::Failure;
 
@@ -372,6 +372,10 @@ impl Writer {
         let whole = end.state == FileState::AsScanned && !end.failed;
         match writer {
             None if whole && same => receiving.keep_or_break(&batch.place, plan),
+            Some(writer) if whole && writer.is_untouched() && is_as_long(plan) => {
+                writer.abandon();
+                receiving.keep_or_break(&batch.place, plan)
+            }
             Some(writer) if whole => receiving.finish_file(batch, plan, writer),
             Some(writer) => {
                 writer.abandon();
@@ -380,6 +384,11 @@ impl Writer {
             None => receiving.file_failed(plan.entry.link, Failure::Problem),
         }
     }
+}
+
+/// Whether what stands there has the source's length already.
+fn is_as_long(plan: &Plan) -> bool {
+    status_of(&plan.how).is_some_and(|status| status.size == plan.entry.size())
 }
 
 fn path(batch: &OpenBatch, plan: &Plan) -> RelPath {
