@@ -206,6 +206,19 @@ fn a_receiver_that_is_stopped_and_started_again_is_found_again() -> Result<()> {
 }
 
 #[test]
+fn a_file_that_is_one_great_hole_arrives() -> Result<()> {
+    within(90, |scene| {
+        let (source, destination) = (scene.dir("source")?, scene.path("destination"));
+        let place = Place::open(&source)?;
+        place.sparse(b"hole", 1 << 44, &[(1 << 40, b"data")])?;
+        Ferry::new(scene)?.sync(&source, &destination, &[])?.exits(0)?;
+        let made = Place::open(&destination)?.stat(b"hole")?;
+        ensure!(made.st_size == 1 << 44 && made.st_blocks < 1024, "{} bytes, {} blocks", made.st_size, made.st_blocks);
+        Ok(())
+    })
+}
+
+#[test]
 fn a_problem_that_verification_meets_again_counts_once() -> Result<()> {
     within(60, |scene| {
         let (source, destination) = (unprivileged::dir(scene, "source")?, unprivileged::dir(scene, "destination")?);

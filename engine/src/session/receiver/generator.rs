@@ -79,7 +79,12 @@ impl Generator {
         loop {
             self.receiving.fate.check()?;
             match self.orders.recv_timeout(LOOK_AGAIN) {
-                Ok(order) => return Ok(order),
+                Ok(order) => {
+                    if !matches!(order, Order::Batch(_)) {
+                        self.receiving.uncredited.fetch_sub(1, Relaxed);
+                    }
+                    return Ok(order);
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Err(Ended),
             }

@@ -1,7 +1,7 @@
 //! One session of the receiver: admit, welcome, take lanes as they come, run the threads, end.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -31,6 +31,9 @@ use super::writer::{LaneQueue, Writer};
 
 /// How long the last words to a peer may take, and how long it may take to go.
 const LEAVE_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Messages without credit that a sender has reason to send before it hears of the first: the begin and end of a pass.
+const UNCREDITED_MAX: u32 = 2;
 
 /// A lane that was admitted to a session.
 pub type AdmittedLane = (Outbox, Inbox);
@@ -141,6 +144,7 @@ fn receiving(
         empty: ready.empty,
         missing: ready.missing,
         unasked: AtomicBool::new(false),
+        uncredited: AtomicU32::new(0),
         reported: AtomicBool::new(false),
         pass: Mutex::new(PassKind::Transfer),
         refuses_clear: slot.refuses_clear(),
@@ -350,6 +354,10 @@ async fn follow(
             && !receiving.batches.arrive(batch.id, batch.entries.len(), encoded)
         {
             let what = "it sent more batches than its credit".to_owned();
+            return receiving.fate.fail(SessionError::Protocol(what));
+        }
+        if !matches!(order, Order::Batch(_)) && receiving.uncredited.fetch_add(1, Relaxed) >= UNCREDITED_MAX {
+            let what = "it did not wait for the end of a pass".to_owned();
             return receiving.fate.fail(SessionError::Protocol(what));
         }
         // After the end of the session nobody takes orders; they are read away.
