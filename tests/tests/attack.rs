@@ -2,6 +2,7 @@
 //! deletions outside the volume, counts that were wrong.
 
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use ferry_tests::compare;
 use ferry_tests::ferry::{Ferry, SOON};
 use ferry_tests::mounts::Mount;
 use ferry_tests::place::Place;
-use ferry_tests::scene::within;
-use ferry_tests::{Result, ensure, trees, unprivileged};
+use ferry_tests::scene::{Scene, within};
+use ferry_tests::{Context, Result, ensure, trees, unprivileged};
 use rustix::process::Signal;
 
 #[test]
@@ -112,6 +113,14 @@ fn a_failed_sync_is_not_tried_again_into_success() -> Result<()> {
         ensure!(calls == 1, "it synced {calls} times; the kernel tells an error once");
         Ok(())
     })
+}
+
+/// `ferry sync --delete` as the arbitrary user; its exit code and what it complained about.
+fn mirror_unprivileged(scene: &Scene, source: &Path, destination: &Path) -> Result<(i32, String)> {
+    let mut command = Command::new(unprivileged::runnable(scene, Ferry::new(scene)?.binary())?);
+    command.arg("sync").arg(source).arg(destination).args(["--delete", "--accept-loss", "ownership"]);
+    let done = run(scene, &mut unprivileged::command(&command), SOON)?;
+    Ok((done.exit, done.stderr))
 }
 
 #[test]
