@@ -49,6 +49,12 @@ pub enum SessionError {
         /// The system's answer.
         source: volume::Error,
     },
+    /// Something that was written did not reach the disk. The kernel tells that once, so it is never tried again.
+    #[error("the destination could not write everything to disk: {source}")]
+    Unsynced {
+        /// The system's answer.
+        source: volume::Error,
+    },
     /// Nothing was deleted, because what was to be deleted is too much or for a bad reason.
     #[error("safety halt: {0}")]
     Halted(String),
@@ -83,6 +89,7 @@ impl SessionError {
             Self::Protocol(_)
             | Self::Wire(_)
             | Self::Volume { .. }
+            | Self::Unsynced { .. }
             | Self::Halted(_)
             | Self::Bound(_)
             | Self::Stopped(_)
@@ -102,9 +109,12 @@ impl SessionError {
             // The signal was the peer's; to us it is a peer that went away.
             Self::Aborted { outcome: Outcome::Interrupted | Outcome::Terminated, .. } => Outcome::Network,
             Self::Aborted { outcome, .. } => *outcome,
-            Self::Protocol(_) | Self::Wire(_) | Self::Volume { .. } | Self::Bound(_) | Self::Internal(_) => {
-                Outcome::Failed
-            }
+            Self::Protocol(_)
+            | Self::Wire(_)
+            | Self::Volume { .. }
+            | Self::Unsynced { .. }
+            | Self::Bound(_)
+            | Self::Internal(_) => Outcome::Failed,
             Self::Halted(_) => Outcome::SafetyHalt,
             Self::Stopped(signal) => signal.outcome(),
         }

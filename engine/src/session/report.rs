@@ -115,6 +115,8 @@ impl Tally {
     pub(crate) fn begin_pass(&self) {
         *lock(&self.problems) = Problems::default();
         *lock(&self.loss) = LossCounts::default();
+        self.differences.store(0, Relaxed);
+        self.items.store(0, Relaxed);
     }
 
     /// The problems so far.
@@ -136,7 +138,11 @@ impl Tally {
     /// Records a problem.
     pub fn problem(&self, problem: Problem) {
         tracing::warn!(path = %problem.path, stage = problem.stage.word(), cause = %problem.cause, "problem");
-        lock(&self.problems).push(problem);
+        let mut problems = lock(&self.problems);
+        // Verification meets again what the transfer met.
+        if !problems.kept().contains(&problem) {
+            problems.push(problem);
+        }
     }
 
     /// Adds what the peer met: in full what it told, and counted what is beyond.
@@ -251,5 +257,30 @@ impl RunReport {
     pub fn of(run: RunId, volumes: Vec<VolumeReport>, wire: WireCount, elapsed: Duration) -> Self {
         let outcome = volumes.iter().map(|v| v.outcome).max().unwrap_or(Outcome::Clean);
         Self { run, outcome, volumes, wire, elapsed }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{RelPath, Stage};
+
+    #[test]
+    fn what_a_cut_session_found_is_forgotten_when_the_next_one_begins() {
+        let tally = Tally::default();
+        tally.add(|t| &t.differences, 1);
+        tally.problem(Problem::new(RelPath::root(), Stage::Verify, "it differs"));
+        assert_eq!(tally.outcome(LossSet::default()).0, Outcome::Differences);
+        tally.begin_pass();
+        assert_eq!(tally.outcome(LossSet::default()).0, Outcome::Clean);
+    }
+
+    #[test]
+    fn a_problem_met_twice_counts_once() {
+        let tally = Tally::default();
+        for cause in ["gone", "gone", "unreadable"] {
+            tally.problem(Problem::new(RelPath::root(), Stage::Scan, cause));
+        }
+        assert_eq!(tally.problems_total(), 2);
     }
 }

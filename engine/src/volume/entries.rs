@@ -153,18 +153,22 @@ impl Dir {
     }
 
     /// Does `f`, which changes entries of this directory, and puts this directory's mtime back to what it was before.
-    /// Also returns whether that worked; `f` is done in any case.
+    /// Without privilege also gives ourselves the permission for it, and takes that back. Also returns whether that
+    /// worked; `f` is done in any case.
     pub fn keep_times<R>(&self, f: impl FnOnce() -> R) -> (R, Result<(), Error>) {
         // One at a time, or one would take the other's change for the mtime to keep.
         let _alone = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        // A directory that cannot be opened up says so in what `f` does.
+        let closed = self.open_up().unwrap_or(None);
         let before = self.status();
         let done = f();
         let put_back = before.and_then(|before| {
             let descriptor = self.descriptor()?;
-            if Status::of_open(&*descriptor)?.mtime == before.mtime {
-                return Ok(());
+            if Status::of_open(&*descriptor)?.mtime != before.mtime {
+                set_mtime(&*descriptor, before.mtime).cannot("put a directory's modification time back")?;
             }
-            set_mtime(&*descriptor, before.mtime).cannot("put a directory's modification time back")
+            let handle = Handle::Borrowed(descriptor.as_fd());
+            closed.map_or(Ok(()), |mode| handle.chmod(mode).cannot("put a directory's mode back"))
         });
         (done, put_back)
     }
@@ -175,9 +179,14 @@ impl Dir {
     /// # Errors
     /// When it is gone, or its mode cannot be changed.
     pub fn make_accessible(&self) -> Result<(), Error> {
-        let Some((parent, name)) = self.place() else { return Ok(()) };
+        self.open_up().map(drop)
+    }
+
+    /// [`Self::make_accessible`]; the mode it had, if that was changed.
+    fn open_up(&self) -> Result<Option<Mode>, Error> {
+        let Some((parent, name)) = self.place() else { return Ok(None) };
         if self.site.privilege.dac_override {
-            return Ok(());
+            return Ok(None);
         }
         let op = "make a directory accessible";
         let above = parent.descriptor()?;
@@ -186,8 +195,9 @@ impl Dir {
         expect(&status, EntryKind::Dir, self.identity(), op)?;
         let accessible = Mode::from_st_mode(status.mode.bits() | 0o700);
         if accessible == status.mode || status.owner.uid() != self.site.privilege.euid {
-            return Ok(());
+            return Ok(None);
         }
-        handle.chmod(accessible).cannot(op)
+        handle.chmod(accessible).cannot(op)?;
+        Ok(Some(status.mode))
     }
 }

@@ -136,6 +136,12 @@ impl FileWriter {
         matches!(self.shape, Shape::InPlace { .. })
     }
 
+    /// True when it is written in place and nothing was changed so far.
+    #[must_use]
+    pub fn is_untouched(&self) -> bool {
+        self.basis_is_in_place() && !self.changed.load(Ordering::Acquire)
+    }
+
     /// Writes `bytes` at `offset`.
     ///
     /// # Errors

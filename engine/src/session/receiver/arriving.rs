@@ -148,6 +148,9 @@ impl State {
             return Err(Misplaced);
         }
         if end < segment_end {
+            if self.cursors.len() >= STRETCHES_MAX {
+                return Err(Misplaced);
+            }
             self.cursors.insert(segment, end);
             return Ok(None);
         }

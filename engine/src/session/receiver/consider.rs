@@ -384,7 +384,13 @@ impl Receiving {
     }
 
     /// Keeps an entry, giving it the attributes that differ, in an inode of its own where that is called for.
-    fn keep(&self, place: &Arc<Place>, entry: &Entry, existing: &Existing, diff: AttributeDiff) -> Result<(), Ended> {
+    pub(super) fn keep(
+        &self,
+        place: &Arc<Place>,
+        entry: &Entry,
+        existing: &Existing,
+        diff: AttributeDiff,
+    ) -> Result<(), Ended> {
         let status = &existing.status;
         let unclaimed = entry.link.is_none_or(|group| self.links.claim(status.identity, group));
         let differs = self.attributes_differ(entry, existing, diff);

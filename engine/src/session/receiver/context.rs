@@ -1,6 +1,6 @@
 //! What the threads and tasks of one receiving session share.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use crate::plan::{XattrPolicy, temporary_name};
@@ -61,6 +61,8 @@ pub struct Receiving {
     pub missing: bool,
     /// This pass does.
     pub unasked: AtomicBool,
+    /// Messages that no credit bounds and the generator has not yet taken: a pass' begin and end, or the finish.
+    pub uncredited: AtomicU32,
     /// The report was made: what breaks now breaks nothing.
     pub reported: AtomicBool,
     pub pass: Mutex<PassKind>,
@@ -68,6 +70,8 @@ pub struct Receiving {
     pub seeks_moves: AtomicBool,
     /// How many do.
     pub newcomers: AtomicU64,
+    /// Why no pass may delete before it writes; `None` when the volume was full.
+    pub refuses_clear: Option<String>,
     /// Something was in the way; it is gone after the deletes, and another pass puts the entry there.
     pub blocked: AtomicBool,
     pub temporaries: AtomicU64,

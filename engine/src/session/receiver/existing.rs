@@ -189,16 +189,16 @@ impl Receiving {
         can
     }
 
-    /// Removes temporary names that sessions before this one left, and takes them out of `names`.
+    /// Removes temporary names that sessions before this one left, and takes all temporary names out of `names`.
     pub fn clear_temporaries(&self, place: &Place, names: &mut Vec<Name>) -> Result<(), Ended> {
         let mut failure = Ok(());
         names.retain(|name| {
-            let dead = temporary_epoch(name).is_some_and(|epoch| epoch != self.epoch);
-            if dead && failure.is_ok() {
+            let Some(epoch) = temporary_epoch(name) else { return true };
+            if epoch != self.epoch && failure.is_ok() {
                 place.touch();
                 failure = self.clear_temporary(place, name);
             }
-            !dead
+            false
         });
         failure
     }

@@ -113,7 +113,6 @@ impl Extras {
     pub fn remove(self, sweep: Sweep<'_>) -> Result<u64, Ended> {
         let mut removed = 0_u64;
         for (place, names) in self.list {
-            place.touch();
             let (swept, kept) = place.dir.keep_times(|| -> Result<u64, Ended> {
                 names.iter().try_fold(0, |sum: u64, name| Ok(sum + sweep.walk(&place, name, &mut Purpose::Remove)?))
             });

@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 
 use crate::plan::Excludes;
+use crate::session::error::SessionError;
 use crate::session::fate::{Ended, LOOK_AGAIN, lock};
 use crate::session::progress::Phase;
 use crate::types::{Content, DirId, Entry, Name, Outcome, Stage};
@@ -83,7 +84,12 @@ impl Generator {
         loop {
             self.receiving.fate.check()?;
             match self.orders.recv_timeout(LOOK_AGAIN) {
-                Ok(order) => return Ok(order),
+                Ok(order) => {
+                    if !matches!(order, Order::Batch(_)) {
+                        self.receiving.uncredited.fetch_sub(1, Relaxed);
+                    }
+                    return Ok(order);
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Err(Ended),
             }
@@ -92,6 +98,10 @@ impl Generator {
 
     fn begin(&mut self, pass: Pass) -> Result<(), Ended> {
         let receiving = Arc::clone(&self.receiving);
+        if let (PassKind::Clear, Some(why)) = (pass.kind, &receiving.refuses_clear) {
+            receiving.fate.fail(SessionError::Bound(why.clone()));
+            return Err(Ended);
+        }
         self.in_pass = true;
         self.next_dir = 1;
         self.extras = Extras::default();
@@ -311,11 +321,10 @@ impl Generator {
     }
 
     fn sync(&self) -> Result<(), Ended> {
-        let receiving = &self.receiving;
-        receiving
-            .volume
-            .sync()
-            .map_err(|e| receiving.fatal("the destination could not write everything to disk".to_owned(), e))
+        self.receiving.volume.sync().map_err(|source| {
+            self.receiving.fate.fail(SessionError::Unsynced { source });
+            Ended
+        })
     }
 
     /// Everything to disk, then the report.

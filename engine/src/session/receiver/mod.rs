@@ -35,6 +35,7 @@ use crate::tunnel::{self, Acceptor, Inbox, Meter, Outbox, Stranger, Stream};
 use crate::types::{Bounds, Outcome, RunId, VolumeName, WireCount, limits};
 use crate::wire::{Hello, LaneHello, Message, Refuse, RefuseReason};
 
+use super::error::SessionError;
 use super::fate::Fate;
 use super::progress::{Phase, Progress};
 use super::report::{RunReport, VolumeReport};
@@ -275,7 +276,8 @@ async fn begin_session(
     let (outcome, text) = session::outcome_of(&end);
     tracing::info!(volume = %slot.name, outcome = %outcome.word(), text, "a session has ended");
     let complete = end.result.is_ok() && !dry_run;
-    slot.end(Ending { outcome, text, complete, goodbye: end.goodbye, at: Instant::now() });
+    let full = matches!(&end.result, Err(SessionError::Volume { source, .. }) if source.is_no_space());
+    slot.end(Ending { outcome, text, complete, goodbye: end.goodbye, at: Instant::now() }, full);
     drop(hold);
     if !registry.is_busy() {
         registry.progress.enter(Phase::Waiting);

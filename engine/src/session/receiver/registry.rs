@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -41,6 +42,8 @@ pub struct Slot {
     current: Mutex<Option<Current>>,
     bound: Mutex<Option<SourceInstance>>,
     ended: Mutex<Option<Ending>>,
+    /// A session of the run ended because there was no space.
+    full: AtomicBool,
 }
 
 /// The session that has a volume.
@@ -156,6 +159,7 @@ impl Slot {
             current: Mutex::new(None),
             bound: Mutex::new(None),
             ended: Mutex::new(None),
+            full: AtomicBool::new(false),
         }
     }
 
@@ -217,9 +221,18 @@ impl Slot {
         Arc::clone(&lock(&self.tally).1)
     }
 
-    /// Records how a session ended.
-    pub fn end(&self, ending: Ending) {
+    /// Records how a session ended. `full`: there was no space.
+    pub fn end(&self, ending: Ending, full: bool) {
+        let was_full = self.full.load(Relaxed);
+        self.full.store(full || (was_full && !ending.complete), Relaxed);
         *lock(&self.ended) = Some(ending);
+    }
+
+    /// Why nothing may be deleted before it is replaced, unless the volume was full. What else made a session fail
+    /// (above all a failed sync, which the kernel tells once) must not be tried again into success.
+    pub fn refuses_clear(&self) -> Option<String> {
+        let why = || self.ending().and_then(|ending| ending.text);
+        (!self.full.load(Relaxed)).then(|| why().unwrap_or_else(|| "the destination was not full".to_owned()))
     }
 
     /// How the last session ended.

@@ -1,13 +1,13 @@
 //! One session of the receiver: admit, welcome, take lanes as they come, run the threads, end.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{mpsc as lanes, oneshot};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::delta::session_key;
 use crate::plan::{Excludes, XattrPolicy};
@@ -31,6 +31,9 @@ use super::writer::{LaneQueue, Writer};
 
 /// How long the last words to a peer may take, and how long it may take to go.
 const LEAVE_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Messages without credit that a sender has reason to send before it hears of the first: the begin and end of a pass.
+const UNCREDITED_MAX: u32 = 2;
 
 /// A lane that was admitted to a session.
 pub type AdmittedLane = (Outbox, Inbox);
@@ -143,27 +146,46 @@ fn receiving(
         empty: ready.empty,
         missing: ready.missing,
         unasked: AtomicBool::new(false),
+        uncredited: AtomicU32::new(0),
         reported: AtomicBool::new(false),
         pass: Mutex::new(PassKind::Transfer),
         seeks_moves: AtomicBool::new(false),
         newcomers: AtomicU64::new(0),
+        refuses_clear: slot.refuses_clear(),
         blocked: AtomicBool::new(false),
         temporaries: AtomicU64::new(0),
         written: AtomicU64::new(0),
     })
 }
 
-/// Ends the control connection: everything said is delivered, a failure is told.
-async fn take_leave(control: &Outbox, result: &Result<Report, SessionError>) {
-    match result {
-        Err(SessionError::Aborted { .. }) => {}
-        Err(error) => {
-            let abort = Message::Abort { outcome: error.outcome(), text: error.sentence() };
-            let _ = control.post(abort.encode());
-        }
-        Ok(_) => {}
+/// What a peer is told that a session failed with `error`; nothing when it knows, or does not listen any more.
+fn farewell(error: &SessionError) -> Farewell {
+    match error {
+        SessionError::Link(_) => Farewell::Gone,
+        SessionError::Aborted { .. } => Farewell::Silent,
+        error => Farewell::Say(Message::Abort { outcome: error.outcome(), text: error.sentence() }.encode()),
     }
-    let _ = tokio::time::timeout(LEAVE_DEADLINE, control.clone().finish()).await;
+}
+
+enum Farewell {
+    Gone,
+    Silent,
+    Say(Vec<u8>),
+}
+
+/// Ends the control connection: everything said is delivered, a failure is told.
+async fn leave(control: Outbox, farewell: Option<Farewell>, mut follower: JoinHandle<()>) {
+    let gone = matches!(farewell, Some(Farewell::Gone));
+    if let Some(Farewell::Say(abort)) = farewell {
+        let _ = control.post(abort);
+    }
+    if !gone {
+        let _ = tokio::time::timeout(LEAVE_DEADLINE, control.clone().finish()).await;
+        // What the peer still sends is read, or a reset would destroy what it was told last.
+        let _ = tokio::time::timeout(LEAVE_DEADLINE, &mut follower).await;
+    }
+    follower.abort();
+    control.kill();
 }
 
 /// Answers a hello or a lane with a refusal, and closes.
@@ -264,7 +286,7 @@ async fn converse(
     let basis = Arc::clone(receiving);
     crew.spawn("ferry-basis", move || basis::run(&basis));
     let (said_goodbye, mut goodbye) = oneshot::channel();
-    let mut follower = tokio::spawn(follow(inbox, Arc::clone(receiving), orders, said_goodbye));
+    let follower = tokio::spawn(follow(inbox, Arc::clone(receiving), orders, said_goodbye));
     tasks.spawn(take_lanes(admitted, Arc::clone(receiving), Arc::clone(&crew)));
 
     let report = tokio::select! {
@@ -283,13 +305,12 @@ async fn converse(
         (None, Some(error)) => Err(error),
         (None, None) => Err(SessionError::Internal("the session ended without a report")),
     };
-    if !matches!(result, Err(SessionError::Link(_) | SessionError::TakenOver)) {
-        take_leave(&receiving.control, &result).await;
-        // What the peer still sends is read, or a reset would destroy what it was told last.
-        let _ = tokio::time::timeout(LEAVE_DEADLINE, &mut follower).await;
+    let leaving = leave(receiving.control.clone(), result.as_ref().err().map(farewell), follower);
+    match &result {
+        // The older sender may live still, and must hear that it is not to come back; the newer one does not wait for that.
+        Err(SessionError::TakenOver) => drop(tokio::spawn(leaving)),
+        _ => leaving.await,
     }
-    follower.abort();
-    receiving.control.kill();
     tasks.shutdown().await;
     if let Some(crew) = Arc::into_inner(crew) {
         crew.all_gone().await;
@@ -344,6 +365,10 @@ async fn follow(
             && !receiving.batches.arrive(batch.id, batch.entries.len(), encoded)
         {
             let what = "it sent more batches than its credit".to_owned();
+            return receiving.fate.fail(SessionError::Protocol(what));
+        }
+        if !matches!(order, Order::Batch(_)) && receiving.uncredited.fetch_add(1, Relaxed) >= UNCREDITED_MAX {
+            let what = "it did not wait for the end of a pass".to_owned();
             return receiving.fate.fail(SessionError::Protocol(what));
         }
         // After the end of the session nobody takes orders; they are read away.

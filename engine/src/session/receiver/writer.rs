@@ -17,7 +17,7 @@ use crate::wire::{DataView, FileEnd, FileState, Frame, FrameKind, Message, PackI
 
 use super::arriving::{Arriving, End};
 use super::basis::{leaves_in, segments_compared};
-use super::batches::{How, OpenBatch, Place, Plan, basis_of};
+use super::batches::{How, OpenBatch, Place, Plan, basis_of, status_of};
 use super::context::Receiving;
 use super::links::Failure;
 
@@ -214,7 +214,11 @@ impl Writer {
     }
 
     fn rebuild(&self, place: &Place, name: &Name, basis: Identity) -> Result<FileWriter, volume::Error> {
-        FileWriter::temporary(&place.dir, &self.receiving.temporary(), Some((name, basis)))
+        match FileWriter::temporary(&place.dir, &self.receiving.temporary(), Some((name, basis))) {
+            // What may not be read was not compared either: everything comes.
+            Err(error) if error.is_privilege() => FileWriter::temporary(&place.dir, &self.receiving.temporary(), None),
+            opened => opened,
+        }
     }
 
     fn data(&mut self, frame: &Frame) -> Result<(), Ended> {
@@ -375,6 +379,10 @@ impl Writer {
         let whole = end.state == FileState::AsScanned && !end.failed;
         match writer {
             None if whole && same => receiving.keep_or_break(&batch.place, plan),
+            Some(writer) if whole && writer.is_untouched() && is_as_long(plan) => {
+                writer.abandon();
+                receiving.keep_or_break(&batch.place, plan)
+            }
             Some(writer) if whole => receiving.finish_file(batch, plan, writer),
             Some(writer) => {
                 writer.abandon();
@@ -383,6 +391,11 @@ impl Writer {
             None => receiving.file_failed(plan.entry.link, Failure::Problem),
         }
     }
+}
+
+/// Whether what stands there has the source's length already.
+fn is_as_long(plan: &Plan) -> bool {
+    status_of(&plan.how).is_some_and(|status| status.size == plan.entry.size())
 }
 
 fn path(batch: &OpenBatch, plan: &Plan) -> RelPath {

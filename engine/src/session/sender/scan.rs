@@ -137,7 +137,11 @@ impl<'a> Scan<'a> {
         let names = match listing.next_chunk(limits::BATCH_ENTRIES_MAX) {
             Ok(names) => names,
             Err(error) => {
-                self.sending.problem(level.dir.path(), Stage::Scan, error.to_string());
+                if error.is_vanished() {
+                    self.sending.changed.vanished();
+                } else {
+                    self.sending.problem(level.dir.path(), Stage::Scan, error.to_string());
+                }
                 level.listing = None;
                 return self.close_unread(level.id, &level.dir);
             }
@@ -198,6 +202,8 @@ impl<'a> Scan<'a> {
         let (status, xattrs) = match self.look(dir, listed) {
             Ok(Some(seen)) => seen,
             Ok(None) => {
+                // It may stand under another name that the listing, being older, does not have.
+                level.complete = false;
                 self.sending.tally.add(|t| &t.vanished, 1);
                 self.sending.changed.vanished();
                 return Ok(());

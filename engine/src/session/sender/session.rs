@@ -193,7 +193,8 @@ async fn converse(
         tasks.spawn(acknowledgements(inbox, credit, Arc::clone(sending)));
         outboxes.push(outbox);
     }
-    let (replies, from_receiver) = mpsc::channel();
+    // One answer is awaited at a time; who sends more breaks the protocol, and must not fill our memory with it.
+    let (replies, from_receiver) = mpsc::sync_channel(1);
     tasks.spawn(answers(inbox, Arc::clone(sending), Arc::clone(&feed), replies));
     let passes = Passes::new(Arc::clone(sending), feed, from_receiver, empty, job.clears_first.load(Relaxed));
     let (tell, mut told) = oneshot::channel();
@@ -232,7 +233,7 @@ async fn converse(
 }
 
 /// What the receiver says on control.
-async fn answers(mut inbox: Inbox, sending: Arc<Sending>, feed: Arc<Feed>, replies: mpsc::Sender<Reply>) {
+async fn answers(mut inbox: Inbox, sending: Arc<Sending>, feed: Arc<Feed>, replies: mpsc::SyncSender<Reply>) {
     loop {
         let next = async { Ok::<_, SessionError>(Message::decode(&inbox.recv().await?)?) };
         let handled = match next.await {
@@ -246,7 +247,12 @@ async fn answers(mut inbox: Inbox, sending: Arc<Sending>, feed: Arc<Feed>, repli
     }
 }
 
-fn answer(message: Message, sending: &Sending, feed: &Feed, replies: &mpsc::Sender<Reply>) -> Result<(), SessionError> {
+fn answer(
+    message: Message,
+    sending: &Sending,
+    feed: &Feed,
+    replies: &mpsc::SyncSender<Reply>,
+) -> Result<(), SessionError> {
     match message {
         Message::Need(need) => feed.need(sending, &need)?,
         Message::Leaves(leaves) => feed.leaves(sending, leaves)?,
@@ -259,14 +265,22 @@ fn answer(message: Message, sending: &Sending, feed: &Feed, replies: &mpsc::Send
             sending.progress.entries_done.fetch_add(batch.entries as u64, Relaxed);
             sending.progress.bytes_done.fetch_add(batch.bytes_closed(), Relaxed);
         }
-        Message::PassDone { again } => drop(replies.send(Reply::PassDone { again })),
-        Message::Report(report) => drop(replies.send(Reply::Report(Box::new(report)))),
+        Message::PassDone { again } => reply(replies, Reply::PassDone { again })?,
+        Message::Report(report) => reply(replies, Reply::Report(Box::new(report)))?,
         Message::Problem(problem) => lock(&sending.peer).push(problem),
         Message::Item(item) => sending.tally.item(&item),
         Message::Abort { outcome, text } => return Err(SessionError::Aborted { outcome, text }),
         _ => return Err(SessionError::Protocol("it sent a message that only senders send".to_owned())),
     }
     Ok(())
+}
+
+fn reply(replies: &mpsc::SyncSender<Reply>, reply: Reply) -> Result<(), SessionError> {
+    match replies.try_send(reply) {
+        Err(mpsc::TrySendError::Full(_)) => Err(SessionError::Protocol("it answered what was not asked".to_owned())),
+        // Nobody waits for an answer any more.
+        Ok(()) | Err(mpsc::TrySendError::Disconnected(_)) => Ok(()),
+    }
 }
 
 /// What the receiver says on a lane: how much it has taken.
