@@ -20,7 +20,9 @@ impl Receiving {
         let wants = |name: &[u8]| self.xattrs.wants(name);
         let attributes = self.attributes(&plan.entry, &wants, place.inherited);
         let temporary = (!matches!(plan.how, How::Create)).then(|| self.temporary());
-        let written = volume::write_small(&place.dir, &plan.entry.name, temporary.as_ref(), content, &attributes);
+        let written = self.write_small_to_device(batch, &plan, content).unwrap_or_else(|| {
+            volume::write_small(&place.dir, &plan.entry.name, temporary.as_ref(), content, &attributes)
+        });
         if written.is_ok() {
             self.tally.add(|t| &t.literal, content.len() as u64);
         }
@@ -29,6 +31,9 @@ impl Receiving {
 
     /// A large file that is whole: length, attributes, name.
     pub fn finish_file(&self, batch: &OpenBatch, plan: &Plan, writer: FileWriter) -> Result<(), Ended> {
+        if self.is_done_by_comparing(plan, &writer) {
+            return Ok(());
+        }
         let wants = |name: &[u8]| self.xattrs.wants(name);
         let mut attributes = self.attributes(&plan.entry, &wants, batch.place.inherited);
         attributes.existing = matches!(plan.how, How::InPlace(_));
@@ -48,6 +53,7 @@ impl Receiving {
                 self.applied(path, applied);
                 match plan.how {
                     How::Create | How::CreateBeside => self.tally.add(|t| &t.created, 1),
+                    _ if self.was_just_made() => self.tally.add(|t| &t.created, 1),
                     _ => self.tally.add(|t| &t.updated, 1),
                 }
                 self.file_ready(&batch.place, &plan.entry, identity)
@@ -99,6 +105,9 @@ impl Receiving {
         let Some(status) = status_of(&plan.how) else {
             return Err(self.broke("it calls a file the same that is not there"));
         };
+        if self.keeps_content_only() {
+            return Ok(());
+        }
         if status.nlink > 1 {
             return self.break_links(place, &plan.entry, status);
         }
