@@ -46,7 +46,7 @@ pub(super) struct Site {
 /// Excludes every other holder of the same volume, in this process and others, until it is dropped.
 #[derive(Debug)]
 pub struct Lock {
-    _descriptor: OwnedFd,
+    _descriptor: Arc<OwnedFd>,
 }
 
 /// Room left on a volume.
@@ -215,14 +215,14 @@ impl Lock {
     /// Locks a description of its own: locks on the same one would not exclude each other.
     pub(super) fn take(descriptor: OwnedFd) -> Result<Option<Self>, Error> {
         match retry_on_intr(|| rustix::fs::flock(&descriptor, FlockOperation::NonBlockingLockExclusive)) {
-            Ok(()) => Ok(Some(Self { _descriptor: descriptor })),
+            Ok(()) => Ok(Some(Self::holding(Arc::new(descriptor)))),
             Err(Errno::WOULDBLOCK) => Ok(None),
             Err(errno) => Err(Error { op: "lock the volume", errno }),
         }
     }
 
     /// A descriptor that excludes others by being open.
-    pub(super) fn holding(descriptor: OwnedFd) -> Self {
+    pub(super) fn holding(descriptor: Arc<OwnedFd>) -> Self {
         Self { _descriptor: descriptor }
     }
 }

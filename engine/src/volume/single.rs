@@ -6,12 +6,14 @@
 //!
 //! The operator's path is resolved once, links included. After that the rules of every volume hold: a held directory
 //! and a single name, never followed. The directory belongs to somebody else: nothing here lists it, changes its
-//! attributes or removes another name in it. A device is written through one descriptor for the volume's whole life,
-//! so that its sync hears of every write that failed; it has no time and no length to set, and refuses both.
+//! attributes or removes another name in it. A device is written through one descriptor, the one that claims it: its
+//! sync hears of every write that failed, and the kernel clears ranges only for the one who has the claim (seen as EBUSY
+//! elsewhere, while pages are dirty). Who lets go of the lock lets go of the device, whoever still holds the volume.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use rustix::fs::{CWD, FileType, FlockOperation, Mode as Bits, OFlags};
 use rustix::io::{Errno, retry_on_intr};
@@ -31,11 +33,11 @@ pub struct Single {
     device: Option<BlockDevice>,
 }
 
-/// A block device that is written to.
+/// A block device that is written to by the one who has its volume's lock.
 #[derive(Debug)]
 pub struct BlockDevice {
-    pub(super) file: OwnedFd,
     status: Status,
+    claim: Mutex<Weak<OwnedFd>>,
 }
 
 /// What is done with a single volume.
@@ -61,7 +63,7 @@ impl Volume {
     /// Opens a single file or device to be written.
     ///
     /// # Errors
-    /// When it is missing, is neither, may not be opened, or is a device without a size.
+    /// When it is missing, is neither, may not be read, or is a device without a size.
     pub fn open_single_destination(path: &Path) -> Result<Self, Error> {
         Self::open_single(path, Access::Write)
     }
@@ -117,7 +119,7 @@ impl Single {
             }
             (EntryKind::File, _) | (EntryKind::BlockDevice, Access::Read) => Ok(Self { name, status, device: None }),
             (EntryKind::BlockDevice, Access::Write) => {
-                let device = BlockDevice::open(root, &name, &status)?;
+                let device = BlockDevice { status, claim: Mutex::default() };
                 Ok(Self { name, status, device: Some(device) })
             }
             _ => Err(Error { op: "use the volume", errno: Errno::NOTBLK }),
@@ -147,8 +149,7 @@ impl Single {
     pub(super) fn lock(&self, root: &Dir) -> Result<Option<Lock>, Error> {
         let above = root.descriptor()?;
         if let Some(device) = &self.device {
-            let claim = open_device(&above, &self.name, OFlags::EXCL).cannot("take the device for this run")?;
-            device.expect(&claim)?;
+            let claim = device.claim(&above, &self.name)?;
             let _ = retry_on_intr(|| rustix::fs::flock(&claim, FlockOperation::NonBlockingLockExclusive));
             return Ok(Some(Lock::holding(claim)));
         }
@@ -165,11 +166,22 @@ impl Single {
 }
 
 impl BlockDevice {
-    fn open(root: &OwnedFd, name: &Name, seen: &Status) -> Result<Self, Error> {
-        let file = open_device(root, name, OFlags::empty()).cannot("open the device for writing")?;
-        let device = Self { file, status: *seen };
-        device.expect(&device.file)?;
-        Ok(device)
+    /// Opens it for writing and for nobody else.
+    fn claim(&self, root: &OwnedFd, name: &Name) -> Result<Arc<OwnedFd>, Error> {
+        let op = "take the device for this run";
+        let how = OFlags::RDWR | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let claim = retry_on_intr(|| rustix::fs::openat(root, name.as_bytes(), how, Bits::empty())).cannot(op)?;
+        let now = Status::of_content(&claim)?;
+        if now.kind != EntryKind::BlockDevice || now.device != self.status.device || now.size != self.status.size {
+            return Err(Error { op, errno: Errno::STALE });
+        }
+        let claim = Arc::new(claim);
+        *self.claim.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&claim);
+        Ok(claim)
+    }
+
+    fn claimed(&self) -> rustix::io::Result<Arc<OwnedFd>> {
+        self.claim.lock().unwrap_or_else(PoisonError::into_inner).upgrade().ok_or(Errno::BADF)
     }
 
     /// What the kernel said about it, its size included.
@@ -178,21 +190,18 @@ impl BlockDevice {
         &self.status
     }
 
-    /// Refuses another device than the one that was seen.
-    fn expect(&self, file: &OwnedFd) -> Result<(), Error> {
-        let now = Status::of_content(file)?;
-        let same = now.kind == EntryKind::BlockDevice && now.device == self.status.device;
-        if same { Ok(()) } else { Err(Error { op: "open the device", errno: Errno::STALE }) }
-    }
-
-    /// A second descriptor of the same open device.
+    /// A second descriptor of the claimed device, for one who works under the lock.
     pub(super) fn share(&self) -> Result<OwnedFd, Error> {
-        self.file.try_clone().map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO)).cannot("open the device again")
+        let shared = self
+            .claimed()
+            .and_then(|claim| claim.try_clone().map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO)));
+        shared.cannot("write to a device without its lock")
     }
 
     /// Brings everything written to disk.
     pub(super) fn sync(&self) -> rustix::io::Result<()> {
-        retry_on_intr(|| rustix::fs::fsync(&self.file))
+        let claim = self.claimed()?;
+        retry_on_intr(|| rustix::fs::fsync(&claim))
     }
 }
 
@@ -209,11 +218,6 @@ impl Dir {
             Err(errno) => Err(Error { op: "open the volume", errno }),
         }
     }
-}
-
-fn open_device(dir: &OwnedFd, name: &Name, more: OFlags) -> rustix::io::Result<OwnedFd> {
-    let how = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC | more;
-    retry_on_intr(|| rustix::fs::openat(dir, name.as_bytes(), how, Bits::empty()))
 }
 
 impl Volume {

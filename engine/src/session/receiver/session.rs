@@ -207,10 +207,11 @@ fn prepare(registry: &Registry, slot: &Slot, hello: &Hello) -> Result<Ready, Ref
     if hello.options.delete && !options.delete {
         notes.push("the receiver was started with --no-delete: nothing is deleted".to_owned());
     }
-    if hello.options.xattrs && !options.xattrs {
+    if hello.options.xattrs && registry.bounds.no_xattrs {
         notes.push("the receiver was started with --no-xattrs: extended attributes are not set".to_owned());
     }
-    if !volume.privilege().chown && hello.options.owner == crate::types::OwnerPolicy::Keep {
+    let keeps_owners = options.owner == crate::types::OwnerPolicy::Keep && volume.block_device().is_none();
+    if !volume.privilege().chown && keeps_owners {
         notes.push(format!(
             "the receiver runs as uid {} without CAP_CHOWN: foreign owners cannot be kept and are counted as loss",
             volume.privilege().euid
