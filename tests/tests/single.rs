@@ -22,7 +22,7 @@ const LEAF: usize = 65_536;
 fn mixed(len: usize, seed: u64) -> Vec<u8> {
     let mut bytes = Seed::new(seed).bytes(len);
     for (from, to) in [(0, len / 8), (len / 3, len / 2), (len - len / 64, len)] {
-        bytes[from..to].fill(0);
+        bytes.iter_mut().take(to).skip(from).for_each(|byte| *byte = 0);
     }
     bytes
 }

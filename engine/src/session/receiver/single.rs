@@ -209,3 +209,35 @@ fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::new(i64::try_from(since.as_secs()).unwrap_or(i64::MAX), since.subsec_nanos()).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: Shape = Shape::File { size: 1 };
+    const DEVICE: Shape = Shape::Device { size: 1 };
+
+    #[test]
+    fn what_a_single_volume_cannot_have_is_not_followed() {
+        let asked = Options { delete: true, delete_excluded: true, excludes: vec!["*".into()], ..Options::default() };
+        let file = options(asked.clone(), FILE);
+        assert_eq!(file, Options::default());
+        let device = options(asked, DEVICE);
+        assert!(device.checksum && !device.xattrs && !device.delete);
+        assert_eq!(device.owner, OwnerPolicy::Ignore);
+    }
+
+    #[test]
+    fn the_temporary_of_a_file_is_its_own_and_always_the_same() {
+        let single = |name: &[u8]| Single::new(Name::new(name).unwrap(), FILE, false).temporary;
+        assert_eq!(single(b"a"), single(b"a"));
+        assert_ne!(single(b"a"), single(b"b"));
+        assert!(crate::plan::temporary_epoch(&single(b"a")).is_some());
+    }
+
+    #[test]
+    fn a_size_that_does_not_fit_is_said_with_both_figures() {
+        let text = too_small(512, 1024);
+        assert!(text.contains("1024 bytes") && text.contains("only 512"), "{text}");
+    }
+}
