@@ -5,6 +5,7 @@ pub mod certs;
 pub mod chaos;
 pub mod command;
 pub mod compare;
+pub mod devices;
 pub mod facts;
 pub mod fakes;
 pub mod ferry;

@@ -50,9 +50,9 @@ pub enum Command {
     Receive(Box<ReceiveArgs>),
     /// Send volumes to a receiver.
     Send(Box<SendArgs>),
-    /// Copy between two directories of this machine, no network.
+    /// Copy between two directories, files or block devices of this machine, no network.
     Sync(Box<SyncArgs>),
-    /// Compare two directories strictly and name each difference.
+    /// Compare two directories, files or block devices strictly and name each difference.
     Verify(VerifyArgs),
     /// Show it all on a small volume of its own: copy, change, copy the change, verify.
     Demo(DemoArgs),
@@ -139,7 +139,7 @@ pub struct BoundsArgs {
 #[derive(Debug, Args)]
 #[command(after_long_help = EXIT_CODES)]
 pub struct SendArgs {
-    /// The directory to send with a ticket (FERRY_TICKET, --ticket-file).
+    /// The directory, file or block device to send with a ticket (FERRY_TICKET, --ticket-file).
     pub source: Option<PathBuf>,
     /// The receiver, or the route in front of it.
     #[arg(long, value_name = "HOST:PORT")]
@@ -177,9 +177,9 @@ pub struct SendArgs {
 #[derive(Debug, Args)]
 #[command(after_long_help = EXIT_CODES)]
 pub struct SyncArgs {
-    /// The directory whose contents are copied.
+    /// The directory whose contents are copied, or the file or block device.
     pub source: PathBuf,
-    /// The directory that becomes equal; made when only its last part is missing.
+    /// What becomes equal; made when only its last part is missing (for a block device, an image file).
     pub destination: PathBuf,
     /// What is asked.
     #[command(flatten)]
@@ -193,7 +193,7 @@ pub struct SyncArgs {
 #[derive(Debug, Args)]
 #[command(after_long_help = EXIT_CODES)]
 pub struct VerifyArgs {
-    /// One directory.
+    /// One directory, file or block device.
     pub source: PathBuf,
     /// The other.
     pub destination: PathBuf,

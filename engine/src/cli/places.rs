@@ -20,8 +20,16 @@ pub enum PlaceError {
         "the destination {0} does not exist and neither does the directory above it; make that first, or mount the volume"
     )]
     NoParent(String),
-    /// It is no directory.
-    #[error("{path} is a {kind}; a volume is a directory (single files and block devices cannot be moved yet)")]
+    /// It is nothing that holds data.
+    #[error("{path} is a {kind}; a volume is a directory, a regular file or a block device")]
+    NoVolume {
+        /// The place, escaped.
+        path: String,
+        /// What it is.
+        kind: &'static str,
+    },
+    /// What should hold the volume is no directory.
+    #[error("{path} is a {kind}, and nothing can be made in it; name a place in a directory")]
     NoDirectory {
         /// The place, escaped.
         path: String,
@@ -36,8 +44,8 @@ pub enum PlaceError {
         /// What the system said.
         source: io::Error,
     },
-    /// Both are one directory.
-    #[error("{0} and {1} are the same directory; nothing can be copied onto itself")]
+    /// Both are one directory, file or device.
+    #[error("{0} and {1} are the same; nothing can be copied onto itself")]
     Same(String, String),
     /// One holds the other.
     #[error(
@@ -50,7 +58,7 @@ pub enum PlaceError {
         outer: String,
     },
     /// Two volumes of one receiver meet.
-    #[error("the volumes {first} and {second} lie in one another; each needs a directory of its own")]
+    #[error("the volumes {first} and {second} lie in one another; each needs a place of its own")]
     Nested {
         /// One volume and its place.
         first: String,
@@ -59,11 +67,11 @@ pub enum PlaceError {
     },
 }
 
-/// A directory by what the kernel calls it.
+/// A directory or file by what the kernel calls it, or a device by its number: it may have several nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Place {
-    device: u64,
-    inode: u64,
+enum Place {
+    Inode { device: u64, inode: u64 },
+    Device(u64),
 }
 
 /// How two places lie to each other.
@@ -75,25 +83,25 @@ enum Relation {
     SecondInside,
 }
 
-/// Checks that a source is an existing directory.
+/// Checks that a source is an existing directory, file or block device.
 ///
 /// # Errors
-/// [`PlaceError::NoSource`], [`PlaceError::NoDirectory`], [`PlaceError::Unreadable`].
+/// [`PlaceError::NoSource`], [`PlaceError::NoVolume`], [`PlaceError::Unreadable`].
 pub fn source(path: &Path) -> Result<(), PlaceError> {
     match std::fs::metadata(path) {
-        Ok(found) => directory(path, &found),
+        Ok(found) => volume(path, &found),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(PlaceError::NoSource(shown(path))),
         Err(source) => Err(PlaceError::Unreadable { path: shown(path), source }),
     }
 }
 
-/// Checks that a destination is a directory, or missing below an existing one.
+/// Checks that a destination is a directory, file or block device, or missing below an existing directory.
 ///
 /// # Errors
-/// [`PlaceError::NoParent`], [`PlaceError::NoDirectory`], [`PlaceError::Unreadable`].
+/// [`PlaceError::NoParent`], [`PlaceError::NoVolume`], [`PlaceError::NoDirectory`], [`PlaceError::Unreadable`].
 pub fn destination(path: &Path) -> Result<(), PlaceError> {
     match std::fs::metadata(path) {
-        Ok(found) => return directory(path, &found),
+        Ok(found) => return volume(path, &found),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(source) => return Err(PlaceError::Unreadable { path: shown(path), source }),
     }
@@ -180,7 +188,8 @@ fn chain(path: &Path) -> Result<Chain, PlaceError> {
 
 fn place(path: &Path) -> io::Result<Option<Place>> {
     match std::fs::metadata(path) {
-        Ok(found) => Ok(Some(Place { device: found.dev(), inode: found.ino() })),
+        Ok(found) if found.file_type().is_block_device() => Ok(Some(Place::Device(found.rdev()))),
+        Ok(found) => Ok(Some(Place::Inode { device: found.dev(), inode: found.ino() })),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
@@ -193,17 +202,30 @@ fn parent_of(path: &Path) -> PathBuf {
     }
 }
 
-fn directory(path: &Path, found: &std::fs::Metadata) -> Result<(), PlaceError> {
+fn volume(path: &Path, found: &std::fs::Metadata) -> Result<(), PlaceError> {
     let kind = found.file_type();
-    let word = match () {
-        () if kind.is_dir() => return Ok(()),
+    if kind.is_dir() || kind.is_file() || kind.is_block_device() {
+        return Ok(());
+    }
+    Err(PlaceError::NoVolume { path: shown(path), kind: word(kind) })
+}
+
+fn directory(path: &Path, found: &std::fs::Metadata) -> Result<(), PlaceError> {
+    if found.is_dir() {
+        return Ok(());
+    }
+    Err(PlaceError::NoDirectory { path: shown(path), kind: word(found.file_type()) })
+}
+
+fn word(kind: std::fs::FileType) -> &'static str {
+    match () {
+        () if kind.is_dir() => "directory",
         () if kind.is_file() => "regular file",
         () if kind.is_block_device() => "block device",
         () if kind.is_char_device() => "character device",
         () if kind.is_fifo() => "pipe",
         () => "socket",
-    };
-    Err(PlaceError::NoDirectory { path: shown(path), kind: word })
+    }
 }
 
 #[cfg(test)]
@@ -222,12 +244,16 @@ mod tests {
     }
 
     #[test]
-    fn only_directories_are_volumes() {
+    fn only_what_holds_data_is_a_volume() {
         let dir = scratch("kinds");
         assert!(source(&dir.join("link")).is_ok());
         assert!(matches!(source(&dir.join("none")), Err(PlaceError::NoSource(_))));
-        assert!(matches!(source(&dir.join("file")), Err(PlaceError::NoDirectory { kind: "regular file", .. })));
-        assert!(matches!(destination(Path::new("/dev/null")), Err(PlaceError::NoDirectory { .. })));
+        assert!(source(&dir.join("file")).is_ok());
+        assert!(destination(&dir.join("file")).is_ok());
+        assert!(matches!(
+            destination(Path::new("/dev/null")),
+            Err(PlaceError::NoVolume { kind: "character device", .. })
+        ));
         assert!(destination(&dir.join("new")).is_ok());
         assert!(matches!(destination(&dir.join("none/new")), Err(PlaceError::NoParent(_))));
         assert!(destination(&dir.join("file/new")).is_err());
@@ -241,6 +267,9 @@ mod tests {
         assert!(apart(&dir.join("a"), &dir.join("a-new")).is_ok());
         assert!(matches!(apart(&dir.join("a"), &dir.join("link")), Err(PlaceError::Same(..))));
         assert!(matches!(apart(&dir.join("a"), &dir.join("b/../a/.")), Err(PlaceError::Same(..))));
+        std::fs::hard_link(dir.join("file"), dir.join("other-name")).unwrap();
+        assert!(matches!(apart(&dir.join("file"), &dir.join("other-name")), Err(PlaceError::Same(..))));
+        assert!(apart(&dir.join("file"), &dir.join("file-new")).is_ok());
         for inner in ["link/inner", "a/new", "a/inner/new"] {
             let error = apart(&dir.join("a"), &dir.join(inner)).unwrap_err();
             assert!(matches!(error, PlaceError::Inside { .. }), "{inner}: {error}");

@@ -16,16 +16,16 @@ use crate::volume::Volume;
 use super::progress::{Phase, Progress};
 use super::receiver::Serving;
 use super::report::{ItemSink, RunReport, Tally};
-use super::sender::{Dial, SendVolume, instance_of, send_volume};
+use super::sender::{Dial, SendVolume, instance_of, options_for, send_volume};
 use super::stop::Stop;
 
 /// What `ferry sync` does.
 pub struct SyncRun {
     /// Which run.
     pub run: RunId,
-    /// The directory to copy.
+    /// The directory, file or device to copy.
     pub source: PathBuf,
-    /// The directory that becomes its equal.
+    /// What becomes its equal.
     pub destination: PathBuf,
     /// What is asked for.
     pub options: Options,
@@ -41,7 +41,7 @@ pub struct SyncRun {
     pub on_item: Option<ItemSink>,
 }
 
-/// Copies one directory into another.
+/// Copies one volume into another.
 pub async fn sync(run: SyncRun, progress: Arc<Progress>, stop: Stop) -> RunReport {
     let begun = Instant::now();
     let tally = Arc::new(Tally::new(run.on_item));
@@ -63,8 +63,8 @@ pub async fn sync(run: SyncRun, progress: Arc<Progress>, stop: Stop) -> RunRepor
         run: run.run.clone(),
         instance: instance_of(&volume, &name),
         name,
+        options: options_for(volume.shape(), run.options),
         volume,
-        options: run.options,
         chown: run.chown,
         one_file_system: run.one_file_system,
         lanes: run.lanes,

@@ -1,7 +1,9 @@
-//! `ferry verify`: two trees side by side, strictly, by content; each difference is named. Changes nothing.
+//! `ferry verify`: two trees (or two files or devices) side by side, strictly, by content; each difference is named. Changes nothing.
 //!
 //! Both trees are walked together, depth first, names in order. Content is read on both sides and compared byte by
 //! byte: nothing is trusted.
+
+mod single;
 
 use std::collections::HashMap;
 use std::collections::VecDeque;
@@ -13,7 +15,9 @@ use crate::plan::{Excludes, Merge, Step, XattrPolicy, xattr_changes};
 use crate::types::{
     EntryKind, Escaped, Name, Outcome, OwnerPolicy, Problem, Problems, RelPath, SelinuxPolicy, Stage, Xattrs,
 };
-use crate::volume::{self, Dir, Identity, Listed, Listing, Opened, Status, Volume, XattrError, keeps_selinux};
+use crate::volume::{
+    self, Dir, Identity, Listed, Listing, Opened, SourceFile, Status, Volume, XattrError, keeps_selinux,
+};
 
 use super::progress::{Phase, Progress};
 use super::stop::Stop;
@@ -72,7 +76,10 @@ pub fn verify(run: &VerifyRun, on: &mut dyn FnMut(Difference), progress: &Progre
         let destination = Volume::open_source(&run.destination)
             .map_err(|e| (run.destination.display().to_string(), e.to_string()))?;
         let excludes = Excludes::new(&run.excludes).map_err(|e| ("the exclude patterns".to_owned(), e.to_string()))?;
-        Ok::<_, (String, String)>((source, destination, excludes))
+        match single::mismatch(source.shape(), destination.shape()) {
+            Some(why) => Err(("these two volumes together".to_owned(), why)),
+            None => Ok((source, destination, excludes)),
+        }
     })();
     let (source, destination, excludes) = match opened {
         Ok(opened) => opened,
@@ -131,6 +138,9 @@ type Both = (Arc<Dir>, Arc<Dir>);
 
 impl Walk<'_> {
     fn run(&mut self, stop: &Stop) {
+        if self.pair.source.shape().is_single() {
+            return self.singles(self.pair.source, self.pair.destination);
+        }
         let (a, b) = (Arc::clone(self.pair.source.root()), Arc::clone(self.pair.destination.root()));
         self.roots(&a, &b);
         let mut stack: Vec<Both> = vec![(a, b)];
@@ -289,9 +299,12 @@ impl Walk<'_> {
             }
             EntryKind::File => {
                 self.pair.progress.bytes_total.fetch_add(there.size, Relaxed);
-                if there.size == here.size
-                    && let Some(at) = self.content(a, b, name, there, here)?
-                {
+                let differs = if there.size == here.size {
+                    self.content(&content_of(a, name, there)?, &content_of(b, name, here)?, there.size)?
+                } else {
+                    None
+                };
+                if let Some(at) = differs {
                     self.differs(path.clone(), format!("its content differs from byte {at} on"));
                 }
                 self.pair.progress.bytes_done.fetch_add(there.size, Relaxed);
@@ -337,25 +350,12 @@ impl Walk<'_> {
         }
     }
 
-    /// The offset of the first byte that differs, of two files of one size.
-    fn content(
-        &mut self,
-        a: &Arc<Dir>,
-        b: &Arc<Dir>,
-        name: &Name,
-        there: &Status,
-        here: &Status,
-    ) -> Result<Option<u64>, String> {
-        let open = |dir: &Arc<Dir>, status: &Status| match dir.open_source_file(name, status) {
-            Ok(Opened::File(file)) => Ok(file),
-            Ok(Opened::Changed | Opened::Vanished) => Err("it changed while it was compared".to_owned()),
-            Err(error) => Err(error.to_string()),
-        };
-        let (one, other) = (open(a, there)?, open(b, here)?);
+    /// The offset of the first of `size` bytes that differs.
+    fn content(&mut self, one: &SourceFile, other: &SourceFile, size: u64) -> Result<Option<u64>, String> {
         let [left, right] = &mut self.buffers;
         let mut at = 0;
-        while at < there.size {
-            let len = usize::try_from(there.size - at).unwrap_or(CHUNK).min(CHUNK);
+        while at < size {
+            let len = usize::try_from(size - at).unwrap_or(CHUNK).min(CHUNK);
             left.resize(len, 0);
             right.resize(len, 0);
             let whole = one.read_exact_at(left, at).map_err(|e| e.to_string())?
@@ -381,6 +381,15 @@ impl Walk<'_> {
 
     fn problem(&mut self, path: RelPath, cause: &str) {
         self.report.problems.push(Problem::new(path, Stage::Verify, cause));
+    }
+}
+
+/// A file or device that is to be read.
+fn content_of(dir: &Arc<Dir>, name: &Name, status: &Status) -> Result<SourceFile, String> {
+    match dir.open_source_file(name, status) {
+        Ok(Opened::File(file)) => Ok(file),
+        Ok(Opened::Changed | Opened::Vanished) => Err("it changed while it was compared".to_owned()),
+        Err(error) => Err(error.to_string()),
     }
 }
 

@@ -186,6 +186,9 @@ impl Mode {
 }
 
 impl Owner {
+    /// The superuser and its group.
+    pub const ROOT: Self = Self { uid: 0, gid: 0 };
+
     /// `None` when either number is 2^32-1.
     #[must_use]
     pub fn new(uid: u32, gid: u32) -> Option<Self> {

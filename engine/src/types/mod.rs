@@ -12,6 +12,7 @@ mod name;
 mod options;
 mod outcome;
 mod problem;
+mod shape;
 mod time;
 
 pub use digest::{Digest, LeafDigest, LeafKey, SessionKey};
@@ -22,4 +23,5 @@ pub use name::{Escaped, Name, NameError, RelPath, VolumeName};
 pub use options::{Bounds, ChownTo, Options, OwnerPolicy, RootAttrs, SelinuxPolicy};
 pub use outcome::{BytesCount, EntriesCount, Exit, Outcome, WireCount};
 pub use problem::{Problem, Problems, Stage};
+pub use shape::Shape;
 pub use time::Timestamp;

@@ -7,11 +7,12 @@ use rustix::fs::{Advice, OFlags};
 use super::copying::is_hole;
 use super::dir::{Dir, expect, open_quietly};
 use super::error::{Cannot, Error};
+use super::single::BlockDevice;
 use super::source::read_at;
 use super::status::{Identity, Status};
 use crate::types::{EntryKind, Name};
 
-/// An open regular file. Several threads may read it at once.
+/// An open regular file or block device. Several threads may read it at once.
 #[derive(Debug)]
 pub struct BasisFile {
     descriptor: OwnedFd,
@@ -26,6 +27,14 @@ impl BasisFile {
     pub fn open(dir: &Dir, name: &Name, identity: Identity) -> Result<Self, Error> {
         let (descriptor, status) = open_file(dir, name, identity, OFlags::RDONLY)?;
         Ok(Self { descriptor, status })
+    }
+
+    /// A device that is written to, read where it is.
+    ///
+    /// # Errors
+    /// When there are no descriptors left.
+    pub fn of_device(device: &BlockDevice) -> Result<Self, Error> {
+        Ok(Self { descriptor: device.share()?, status: *device.status() })
     }
 
     /// What the kernel said about it when it was opened.

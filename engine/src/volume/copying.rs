@@ -100,13 +100,16 @@ pub(super) fn is_hole(file: &OwnedFd, from: u64, end: u64) -> bool {
     }
 }
 
-/// Makes the bytes from `from` to `end` read as zeros: a hole where the file system has holes, zeros elsewhere.
+/// Makes the bytes from `from` to `end` read as zeros: a hole where the file system or device has holes, a range the
+/// kernel zeroes where it offers that, written zeros elsewhere. Both calls promise zeros; a discard would not.
 pub(super) fn clear_range(file: &OwnedFd, from: u64, end: u64) -> Result<(), Error> {
     let len = end.saturating_sub(from);
-    let how = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-    match retry_on_intr(|| rustix::fs::fallocate(file, how, from, len)) {
-        Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
-        punched => return punched.cannot("punch a hole"),
+    for way in [FallocateFlags::PUNCH_HOLE, FallocateFlags::ZERO_RANGE] {
+        match retry_on_intr(|| rustix::fs::fallocate(file, way | FallocateFlags::KEEP_SIZE, from, len)) {
+            // Devices take whole sectors only, and the last stretch of an image may be shorter.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {}
+            cleared => return cleared.cannot("punch a hole"),
+        }
     }
     let mut at = from;
     while at < end {

@@ -108,7 +108,7 @@ const fn known(errno: Errno, name: &'static str, words: &'static str, remedy: Op
 }
 
 /// The answers a volume gives in practice; others are shown in the kernel's own words.
-const KNOWN: [Known; 27] = [
+const KNOWN: [Known; 28] = [
     known(Errno::ACCESS, "EACCES", "permission denied", Some("run as root, or as the owner of the volume")),
     known(Errno::PERM, "EPERM", "operation not permitted", Some("run with the privilege for it, such as root")),
     known(Errno::NOENT, "ENOENT", "it does not exist", None),
@@ -125,6 +125,7 @@ const KNOWN: [Known; 27] = [
     known(Errno::FBIG, "EFBIG", "the file is too large for the file system", None),
     known(Errno::ROFS, "EROFS", "the file system is read-only", Some("mount it read-write")),
     known(Errno::IO, "EIO", "input/output error", Some("check the disk and the kernel's log")),
+    known(Errno::NOTBLK, "ENOTBLK", "it is neither a directory nor a regular file nor a block device", None),
     known(Errno::NODEV, "ENODEV", "no such device", None),
     known(Errno::INVAL, "EINVAL", "the file system does not accept it", None),
     known(Errno::ILSEQ, "EILSEQ", "the file system does not accept such a name", None),

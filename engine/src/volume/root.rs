@@ -1,7 +1,8 @@
 //! A volume: the directory everything happens beneath, and what is true of its whole file system.
 //!
 //! The operator's path is resolved here, once; after that there are only held descriptors and single names. A volume
-//! refuses to be anything but a directory.
+//! that is a single file or device is the directory it stands in and one name (see [`super::single`]); it refuses to
+//! be anything else.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -15,14 +16,17 @@ use super::descriptors::OpenDirs;
 use super::dir::Dir;
 use super::error::{Cannot, Error};
 use super::privilege::Privilege;
+use super::single::Single;
 use super::status::Status;
-use crate::types::{Name, Timestamp, limits};
+use crate::types::{EntryKind, Name, Timestamp, limits};
 
 /// An open volume. Dropping it closes its root once no [`Dir`] of it is left.
 #[derive(Debug)]
 pub struct Volume {
     site: Arc<Site>,
     root: Arc<Dir>,
+    /// The one thing in the root that the volume is, when it is not the root itself.
+    pub(super) single: Option<Single>,
     /// The answer of the first sync that failed: the kernel tells it once only (engine-rules 1).
     sync_failed: Mutex<Option<Errno>>,
 }
@@ -42,7 +46,7 @@ pub(super) struct Site {
 /// Excludes every other holder of the same volume, in this process and others, until it is dropped.
 #[derive(Debug)]
 pub struct Lock {
-    _descriptor: OwnedFd,
+    _descriptor: Arc<OwnedFd>,
 }
 
 /// Room left on a volume.
@@ -58,13 +62,16 @@ impl Volume {
     /// Opens a volume to be read.
     ///
     /// # Errors
-    /// When `path` is missing, no directory, or may not be read.
+    /// When `path` is missing, neither a directory nor a file nor a block device, or may not be read.
     pub fn open_source(path: &Path) -> Result<Self, Error> {
+        if Self::kind_at(path)?.is_some_and(|kind| kind != EntryKind::Dir) {
+            return Self::open_single_source(path);
+        }
         let root = open_root(path).cannot("open the volume's directory")?;
         Self::with(root, limits::DIR_FDS_MAX, Privilege::of_this_process())
     }
 
-    /// Opens a volume to be written; makes it, mode 0700, when only its last component is missing.
+    /// Opens a directory to be written; makes it, mode 0700, when only its last component is missing.
     ///
     /// # Errors
     /// When `path` is no directory, may not be opened, or cannot be made.
@@ -96,7 +103,13 @@ impl Volume {
             clock: OnceLock::new(),
         });
         let root = Dir::root(&site);
-        Ok(Self { site, root, sync_failed: Mutex::default() })
+        Ok(Self { site, root, single: None, sync_failed: Mutex::default() })
+    }
+
+    /// The one thing in the root that this volume is; `None` when it is all of the root.
+    #[must_use]
+    pub fn single(&self) -> Option<&Single> {
+        self.single.as_ref()
     }
 
     /// The root directory.
@@ -137,14 +150,11 @@ impl Volume {
     /// process.
     ///
     /// # Errors
-    /// When the file system has no locks.
+    /// When the file system has no locks, or a device is mounted or claimed by somebody else.
     pub fn lock(&self) -> Result<Option<Lock>, Error> {
-        // A description of its own: locks on the same one would not exclude each other.
-        let descriptor = self.root.reopen()?;
-        match retry_on_intr(|| rustix::fs::flock(&descriptor, FlockOperation::NonBlockingLockExclusive)) {
-            Ok(()) => Ok(Some(Lock { _descriptor: descriptor })),
-            Err(Errno::WOULDBLOCK) => Ok(None),
-            Err(errno) => Err(Error { op: "lock the volume", errno }),
+        match &self.single {
+            Some(single) => single.lock(&self.root),
+            None => Lock::take(self.root.reopen()?),
         }
     }
 
@@ -171,7 +181,11 @@ impl Volume {
     pub fn sync(&self) -> Result<(), Error> {
         let mut failed = self.sync_failed.lock().unwrap_or_else(PoisonError::into_inner);
         if failed.is_none() {
-            *failed = retry_on_intr(|| rustix::fs::syncfs(&self.site.root)).err();
+            *failed = match self.block_device() {
+                Some(device) => device.sync(),
+                None => retry_on_intr(|| rustix::fs::syncfs(&self.site.root)),
+            }
+            .err();
         }
         failed.map_or(Ok(()), Err).cannot("write everything to disk")
     }
@@ -192,7 +206,24 @@ impl Volume {
         let mut seed = std::fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         seed.extend_from_slice(&self.site.status.identity.dev.to_be_bytes());
         seed.extend_from_slice(&self.site.status.identity.ino.to_be_bytes());
+        seed.extend(self.single.as_ref().map(Single::seed).unwrap_or_default());
         seed
+    }
+}
+
+impl Lock {
+    /// Locks a description of its own: locks on the same one would not exclude each other.
+    pub(super) fn take(descriptor: OwnedFd) -> Result<Option<Self>, Error> {
+        match retry_on_intr(|| rustix::fs::flock(&descriptor, FlockOperation::NonBlockingLockExclusive)) {
+            Ok(()) => Ok(Some(Self::holding(Arc::new(descriptor)))),
+            Err(Errno::WOULDBLOCK) => Ok(None),
+            Err(errno) => Err(Error { op: "lock the volume", errno }),
+        }
+    }
+
+    /// A descriptor that excludes others by being open.
+    pub(super) fn holding(descriptor: Arc<OwnedFd>) -> Self {
+        Self { _descriptor: descriptor }
     }
 }
 
@@ -205,7 +236,7 @@ impl Site {
 }
 
 /// The operator's own path may go through symlinks; what it leads to must be a directory.
-fn open_root(path: &Path) -> rustix::io::Result<OwnedFd> {
+pub(super) fn open_root(path: &Path) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     retry_on_intr(|| rustix::fs::openat(CWD, path, flags, Bits::empty()))
 }

@@ -36,7 +36,7 @@ pub enum Opened {
     Vanished,
 }
 
-/// An open regular file of a source. Several threads may read it at once.
+/// An open regular file or block device of a source. Several threads may read it at once.
 #[derive(Debug)]
 pub struct SourceFile {
     descriptor: OwnedFd,
@@ -76,7 +76,7 @@ impl Dir {
         let size =
             usize::try_from(scanned.size).map_err(|_| Error { op: "read a file at once", errno: Errno::FBIG })?;
         let stability = match read_up_to(&file, size.saturating_add(1), into) {
-            Ok(len) if len == size && scanned.is_unchanged(&Status::of_open(&file)?) => Stability::AsScanned,
+            Ok(len) if len == size && scanned.is_unchanged(&Status::of_content(&file)?) => Stability::AsScanned,
             Ok(_) => Stability::Changed,
             Err(error) => {
                 into.truncate(start);
@@ -100,7 +100,7 @@ impl Dir {
             Err(Stability::Vanished) => return Ok(Opened::Vanished),
             Err(Stability::Changed | Stability::AsScanned) => return Ok(Opened::Changed),
         };
-        if scanned.kind != EntryKind::File || !scanned.is_unchanged(&Status::of_open(&descriptor)?) {
+        if !scanned.has_content() || !scanned.is_unchanged(&Status::of_content(&descriptor)?) {
             return Ok(Opened::Changed);
         }
         // Only advice: a file system that takes none reads as well.
@@ -124,6 +124,12 @@ impl Dir {
 }
 
 impl SourceFile {
+    /// True when holes cannot be told from zeros: what is zero is found by reading it.
+    #[must_use]
+    pub fn hides_holes(&self) -> bool {
+        self.scanned.kind == EntryKind::BlockDevice
+    }
+
     /// Fills `buffer` with what the file holds from `offset` on; false when the file ends before that.
     ///
     /// # Errors
@@ -165,7 +171,7 @@ impl SourceFile {
     /// # Errors
     /// When the disk fails.
     pub fn stability(&self) -> Result<Stability, Error> {
-        let now = Status::of_open(&self.descriptor)?;
+        let now = Status::of_content(&self.descriptor)?;
         Ok(if self.scanned.is_unchanged(&now) { Stability::AsScanned } else { Stability::Changed })
     }
 }

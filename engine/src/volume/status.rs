@@ -3,10 +3,10 @@
 //! Nothing is followed and nothing is interpreted here: a `stat` goes in, a [`Status`] comes out. Owners and times the
 //! kernel could not mean (an unmapped owner, nanoseconds beyond a second) are brought into range, never a panic.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{AtFlags, FileType, Stat};
+use rustix::fs::{AtFlags, FileType, SeekFrom, Stat};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::error::{Cannot, Error};
@@ -34,7 +34,7 @@ pub struct Status {
     pub mtime: Timestamp,
     /// Time of the last change of any kind; nobody can set it.
     pub ctime: Timestamp,
-    /// Bytes.
+    /// Bytes; of a block device only when it was opened for its content.
     pub size: u64,
     /// Allocated units of 512 bytes.
     pub blocks_512: u64,
@@ -50,6 +50,16 @@ impl Status {
     /// Of an open descriptor.
     pub(super) fn of_open(fd: impl AsFd) -> Result<Self, Error> {
         retry_on_intr(|| rustix::fs::fstat(&fd)).and_then(|stat| Self::from_stat(&stat)).cannot("read the status")
+    }
+
+    /// Of an open descriptor that holds content: a block device has the size of what it stands for, and no holes.
+    pub(super) fn of_content(file: &OwnedFd) -> Result<Self, Error> {
+        let mut status = Self::of_open(file)?;
+        if status.kind == EntryKind::BlockDevice {
+            status.size = retry_on_intr(|| rustix::fs::seek(file, SeekFrom::End(0))).cannot("measure a device")?;
+            status.blocks_512 = status.size.div_ceil(512);
+        }
+        Ok(status)
     }
 
     /// Of a name in a held directory; links are not followed. `None` when there is none.
@@ -78,6 +88,11 @@ impl Status {
         })
     }
 
+    /// True for what holds bytes: regular files and block devices.
+    pub(super) fn has_content(&self) -> bool {
+        matches!(self.kind, EntryKind::File | EntryKind::BlockDevice)
+    }
+
     /// True when a file of this status may have holes: fewer blocks than bytes.
     pub(super) fn may_have_holes(&self) -> bool {
         self.blocks_512.saturating_mul(512) < self.size
@@ -89,7 +104,8 @@ impl Status {
             && self.identity == later.identity
             && self.size == later.size
             && self.mtime == later.mtime
-            && self.ctime == later.ctime
+            // The node of a device is changed by others than those who write to it.
+            && (self.kind == EntryKind::BlockDevice || self.ctime == later.ctime)
     }
 
     /// Waits until a change from now on would show in the ctime: at most one clock tick, and only when the last change

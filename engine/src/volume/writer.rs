@@ -4,6 +4,7 @@
 //! created    a new name            written directly; until its last step its mtime is not the source's
 //! temporary  a name beside         written, given its attributes, renamed over; removed when it is dropped before that
 //! in place   the file itself       its mtime is made to differ, durably, before the first change
+//! device     the device itself     content only; the volume's sync brings it to disk
 //! ```
 //!
 //! Length first, then data to disk where that is needed, then attributes, mtime last, then the rename. Data is synced
@@ -25,6 +26,7 @@ use super::copying::{clear_range, copy_range, is_hole, write_all_at};
 use super::dir::Dir;
 use super::error::{Cannot, Error};
 use super::handle::Handle;
+use super::single::BlockDevice;
 use super::status::{Identity, Status};
 use super::xattrs::{CAPABILITY, Place};
 use crate::types::{Name, Timestamp, limits};
@@ -55,6 +57,10 @@ enum Shape {
         old_len: u64,
         /// The mtime that marks the file as incomplete, until it was set.
         mark: Mutex<Option<Timestamp>>,
+    },
+    /// A block device of so many bytes: no length, no attributes, no mark but the run's exit code.
+    Device {
+        len: u64,
     },
 }
 
@@ -119,6 +125,14 @@ impl FileWriter {
         Ok(Some(Self::new(dir, file, Shape::InPlace { old_len: status.size, mark })))
     }
 
+    /// Writes to a device where it is. Its data is brought to disk by the volume's sync.
+    ///
+    /// # Errors
+    /// When there are no descriptors left.
+    pub fn device(root: &Arc<Dir>, device: &BlockDevice) -> Result<Self, Error> {
+        Ok(Self::new(root, device.share()?, Shape::Device { len: device.status().size }))
+    }
+
     fn new(dir: &Arc<Dir>, file: OwnedFd, shape: Shape) -> Self {
         Self {
             dir: Arc::clone(dir),
@@ -133,7 +147,7 @@ impl FileWriter {
     /// True when the old content is under what is written: what is equal needs no copy.
     #[must_use]
     pub fn basis_is_in_place(&self) -> bool {
-        matches!(self.shape, Shape::InPlace { .. })
+        matches!(self.shape, Shape::InPlace { .. } | Shape::Device { .. })
     }
 
     /// True when it is written in place and nothing was changed so far.
@@ -184,8 +198,8 @@ impl FileWriter {
                 self.disordered.store(true, Ordering::Release);
                 copy_range(basis, &self.file, offset, len)
             }
-            Shape::InPlace { old_len, .. } if end <= *old_len => Ok(()),
-            Shape::InPlace { .. } | Shape::Temporary { basis: None, .. } | Shape::Created => {
+            Shape::InPlace { old_len: len, .. } | Shape::Device { len } if end <= *len => Ok(()),
+            Shape::InPlace { .. } | Shape::Device { .. } | Shape::Temporary { basis: None, .. } | Shape::Created => {
                 Err(Error { op, errno: Errno::INVAL })
             }
         }
@@ -202,6 +216,10 @@ impl FileWriter {
         attributes: &Attributes<'_>,
         final_name: Option<&Name>,
     ) -> Result<Finished, Error> {
+        if let Shape::Device { .. } = self.shape {
+            let identity = Status::of_open(&self.file)?.identity;
+            return Ok(Finished { applied: Applied::default(), identity });
+        }
         self.set_len(size)?;
         if self.needs_sync() {
             retry_on_intr(|| rustix::fs::fdatasync(&self.file)).cannot("write a file to disk")?;
@@ -230,7 +248,7 @@ impl FileWriter {
 
     fn old_len(&self) -> u64 {
         match self.shape {
-            Shape::InPlace { old_len, .. } => old_len,
+            Shape::InPlace { old_len: len, .. } | Shape::Device { len } => len,
             Shape::Created | Shape::Temporary { .. } => 0,
         }
     }

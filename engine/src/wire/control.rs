@@ -46,6 +46,14 @@ pub struct RootEntry {
     pub xattrs: Xattrs,
 }
 
+impl RootEntry {
+    /// What is said of the root of a volume that has none: a single file or device.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { mode: Mode::from_st_mode(0), owner: Owner::ROOT, mtime: Timestamp::default(), xattrs: Xattrs::default() }
+    }
+}
+
 /// All entries of a pass were sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PassEnd {

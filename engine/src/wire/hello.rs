@@ -3,8 +3,8 @@
 //! The first bytes of a stranger are read here, so a hello has a bound of its own, far below a frame's.
 
 use crate::types::{
-    Epoch, LeafKey, LossSet, Options, OwnerPolicy, RootAttrs, RunId, SelinuxPolicy, SourceInstance, Token, VolumeName,
-    limits,
+    Epoch, LeafKey, LossSet, Options, OwnerPolicy, RootAttrs, RunId, SelinuxPolicy, Shape, SourceInstance, Token,
+    VolumeName, limits,
 };
 
 use super::TEXT_LEN_MAX;
@@ -30,6 +30,8 @@ pub struct Hello {
     pub nonce: [u8; 16],
     /// The volume's name at the receiver.
     pub volume: VolumeName,
+    /// What the source is.
+    pub source: Shape,
     /// Data connections wanted, 1 to `LANES_MAX`.
     pub lanes: u8,
     /// What is asked for.
@@ -106,7 +108,9 @@ impl Hello {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut writer = FrameWriter::with_capacity(FrameKind::Hello, 512);
         writer.uint(self.features).bytes(self.run.as_str().as_bytes()).raw(&self.instance.0).raw(&self.nonce);
-        writer.bytes(self.volume.as_str().as_bytes()).uint(self.lanes);
+        writer.bytes(self.volume.as_str().as_bytes());
+        put_shape(&mut writer, self.source);
+        writer.uint(self.lanes);
         put_options(&mut writer, &self.options);
         writer.finish()
     }
@@ -122,10 +126,11 @@ impl Hello {
         let nonce = cursor.array("nonce")?;
         let volume = VolumeName::new(cursor.text("volume", limits::VOLUME_NAME_LEN_MAX)?)
             .map_err(|source| WireError::Name { field: "volume", source })?;
+        let source = shape(&mut cursor)?;
         let lanes = lanes(&mut cursor)?;
         let options = options(&mut cursor)?;
         cursor.finish()?;
-        Ok(Self { features, run, instance, nonce, volume, lanes, options })
+        Ok(Self { features, run, instance, nonce, volume, source, lanes, options })
     }
 }
 
@@ -242,6 +247,24 @@ fn lanes(cursor: &mut Cursor<'_>) -> Result<u8, WireError> {
     Ok(cursor.bounded("lanes", 1, limits::LANES_MAX as u64)? as u8)
 }
 
+fn put_shape(writer: &mut FrameWriter, shape: Shape) {
+    match shape {
+        Shape::Directory => writer.uint(0_u8),
+        Shape::File { size } => writer.uint(1_u8).uint(size),
+        Shape::Device { size } => writer.uint(2_u8).uint(size),
+    };
+}
+
+fn shape(cursor: &mut Cursor<'_>) -> Result<Shape, WireError> {
+    let kind = cursor.bounded("source", 0, 2)?;
+    let mut size = || cursor.bounded("size of the source", 0, i64::MAX as u64);
+    match kind {
+        0 => Ok(Shape::Directory),
+        1 => Ok(Shape::File { size: size()? }),
+        _ => Ok(Shape::Device { size: size()? }),
+    }
+}
+
 fn put_options(writer: &mut FrameWriter, options: &Options) {
     let flags = [
         options.delete,
@@ -342,6 +365,22 @@ mod tests {
             let hello = Hello { options, ..sample::hello() };
             assert_eq!(decode(&hello.encode()), Ok(hello));
         }
+    }
+
+    #[test]
+    fn a_source_is_a_tree_a_file_or_a_device_and_nothing_else() {
+        for source in [Shape::Directory, Shape::File { size: 0 }, Shape::Device { size: i64::MAX as u64 }] {
+            let hello = Hello { source, ..sample::hello() };
+            assert_eq!(decode(&hello.encode()), Ok(hello));
+        }
+        let hello = Hello { source: Shape::File { size: i64::MAX as u64 + 1 }, ..sample::hello() };
+        assert!(matches!(decode(&hello.encode()), Err(WireError::Bound { field: "size of the source", .. })));
+        let mut unknown = Hello { source: Shape::Directory, ..sample::hello() }.encode();
+        // Length and type, features, run, instance, nonce, volume.
+        let at = 5 + 1 + 6 + 16 + 16 + 5;
+        assert_eq!(unknown[at], 0);
+        unknown[at] = 3;
+        assert!(matches!(decode(&unknown), Err(WireError::Bound { field: "source", .. })));
     }
 
     #[test]

@@ -48,6 +48,9 @@ pub use report::Report;
 /// Bytes of a text for people, where no other bound is given. Longer ones are cut when they are sent.
 pub const TEXT_LEN_MAX: usize = 1_024;
 
+/// The name of the one entry of a volume that is a single file or device. Each side has its own name for it.
+pub const SINGLE_NAME: &[u8] = b"content";
+
 /// A message of the protocol, but for Pack and Data, which have views of their own.
 #[derive(Clone, Debug)]
 pub enum Message {

@@ -3,8 +3,8 @@
 use crate::types::{
     BatchId, BytesCount, Content, Device, Digest, DirId, Entry, EntryIndex, EntryKind, Epoch, FileContent, LeafDigest,
     LeafKey, LinkGroup, LossCounts, LossKind, LossSet, Mode, Name, Options, Outcome, Owner, OwnerPolicy, Problem,
-    RelPath, RootAttrs, RunId, SegmentIndex, SelinuxPolicy, SourceInstance, Stage, Timestamp, Token, VolumeName, Xattr,
-    Xattrs,
+    RelPath, RootAttrs, RunId, SegmentIndex, SelinuxPolicy, Shape, SourceInstance, Stage, Timestamp, Token, VolumeName,
+    Xattr, Xattrs,
 };
 
 use super::{
@@ -27,6 +27,7 @@ pub(super) fn hello() -> Hello {
         instance: SourceInstance([0x11; 16]),
         nonce: [0x22; 16],
         volume: VolumeName::new("data").unwrap(),
+        source: Shape::Device { size: 4_096 },
         lanes: 4,
         options: Options {
             delete: true,

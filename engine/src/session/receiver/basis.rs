@@ -141,7 +141,7 @@ impl Current {
         if segments_compared(job.basis_len, job.source_len) == 0 {
             return None;
         }
-        let file = open(&job);
+        let file = open(receiving, &job);
         if let (Some(file), PassMode::Verify) = (&file, receiving.mode()) {
             file.drop_cache();
         }
@@ -159,8 +159,12 @@ impl Current {
     }
 }
 
-fn open(job: &Job) -> Option<BasisFile> {
-    match BasisFile::open(&job.place.dir, &job.name, job.identity) {
+fn open(receiving: &Receiving, job: &Job) -> Option<BasisFile> {
+    let opened = match receiving.volume.block_device() {
+        Some(device) => BasisFile::of_device(device),
+        None => BasisFile::open(&job.place.dir, &job.name, job.identity),
+    };
+    match opened {
         Ok(file) => Some(file),
         Err(error) => {
             tracing::debug!(name = %job.name, %error, "the basis cannot be read; everything will be sent");
@@ -206,7 +210,7 @@ fn send_leaves(receiving: &Receiving, current: &Current, buffer: &mut Vec<u8>) {
 }
 
 fn send_pages(receiving: &Receiving, job: &Job, ask: &Ask, buffer: &mut Vec<u8>) {
-    let file = open(job);
+    let file = open(receiving, job);
     let mut digests = Vec::new();
     for leaf in &ask.leaves {
         let start = ask.segment.0.saturating_mul(SEGMENT_LEN).saturating_add(u64::from(*leaf) * LEAF_LEN as u64);

@@ -2,6 +2,8 @@
 //!
 //! What is right is decided in `plan`; here it is done (transfer), said (dry run) or counted (verification).
 
+mod device;
+
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU32;
@@ -100,14 +102,16 @@ impl<'a> InBatch<'a> {
             self.slots.push(Slot::Settled);
             return Ok(None);
         }
-        let existing = if stands { self.look(&batch.place, &entry)? } else { None };
+        let device = receiving.volume.block_device();
+        let existing = if stands && device.is_none() { self.look(&batch.place, &entry)? } else { None };
         if is_dir {
             self.slots.push(Slot::Settled);
             return self.consider_dir(&batch.place, entry, existing).map(Some);
         }
-        let slot = match receiving.mode() {
-            PassMode::Transfer => self.act(&batch, entry, existing)?,
-            PassMode::DryRun | PassMode::Verify | PassMode::Clear => self.tell(&batch, entry, existing)?,
+        let slot = match (device, receiving.mode()) {
+            (Some(device), _) => self.device(&batch, entry, device)?,
+            (None, PassMode::Transfer) => self.act(&batch, entry, existing)?,
+            (None, PassMode::DryRun | PassMode::Verify | PassMode::Clear) => self.tell(&batch, entry, existing)?,
         };
         if !matches!(slot, Slot::Settled) {
             batch.remaining.fetch_add(1, Relaxed);
@@ -281,20 +285,28 @@ impl<'a> InBatch<'a> {
         let compares = self.receiving.options.checksum || self.receiving.mode() != PassMode::Transfer;
         let large = entry.size() > limits::PACKED_FILE_LEN_MAX;
         let useful = status.size > 0 && entry.size() > 0 && (large || compares);
-        if !useful {
-            self.need.push(NeedItem { index: self.index(), have: Have::Nothing });
-            return Slot::Awaited(Box::new(Plan { entry, how: How::Replace }));
-        }
         let in_place = !self.receiving.options.atomic
             && !must_break(&entry, &existing.plan)
             && !status.mode.is_set_id()
             && !existing.has_capability()
             && (!large || entry.size().max(status.size) >= IN_PLACE_LEN_MIN);
+        if !useful {
+            self.need.push(NeedItem { index: self.index(), have: Have::Nothing });
+            // A single file was made or emptied to be filled: it is where a run that is cut is taken up again.
+            let fills = self.receiving.single.is_some() && large && in_place && status.size == 0;
+            let how = if fills { How::InPlace(status) } else { How::Replace };
+            return Slot::Awaited(Box::new(Plan { entry, how }));
+        }
         let how = match (self.receiving.mode(), in_place) {
             (PassMode::Transfer, true) => How::InPlace(status),
             (PassMode::Transfer, false) => How::Rebuild(status),
             (PassMode::DryRun | PassMode::Verify | PassMode::Clear, _) => How::Compare(status),
         };
+        self.compare_with(batch, entry, &status, how)
+    }
+
+    /// A file that is compared by leaves, and what becomes of it.
+    fn compare_with(&mut self, batch: &Arc<OpenBatch>, entry: Entry, status: &Status, how: How) -> Slot {
         self.need.push(NeedItem { index: self.index(), have: Have::Basis(status.size) });
         self.jobs.push(Job {
             batch: self.id,

@@ -20,6 +20,7 @@ use super::basis::BasisQueue;
 use super::batches::Batches;
 use super::ledger::Ledger;
 use super::links::Links;
+use super::single::Single;
 
 /// What is done with what the plan says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +58,8 @@ pub struct Receiving {
     pub copies_root: bool,
     /// The volume was empty when the session began: the first pass brings contents unasked.
     pub empty: bool,
+    /// The volume is one file or device.
+    pub single: Option<Single>,
     /// Dry run: the volume is not there yet; `volume` is the directory it would be made in.
     pub missing: bool,
     /// This pass does.
@@ -138,8 +141,11 @@ impl Receiving {
         let _ = self.control.post(message.encode());
     }
 
-    /// A temporary name nobody else uses.
+    /// A temporary name nobody else uses; a single volume writes one file at a time and always has the same.
     pub fn temporary(&self) -> Name {
+        if let Some(single) = &self.single {
+            return single.temporary.clone();
+        }
         temporary_name(self.epoch, self.temporaries.fetch_add(1, Relaxed))
     }
 

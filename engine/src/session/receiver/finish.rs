@@ -21,7 +21,9 @@ impl Receiving {
         let wants = |name: &[u8]| self.xattrs.wants(name);
         let attributes = self.attributes(&plan.entry, &wants, place.inherited);
         let temporary = (!matches!(plan.how, How::Create)).then(|| self.temporary());
-        let written = volume::write_small(&place.dir, &plan.entry.name, temporary.as_ref(), content, &attributes);
+        let written = self.write_small_to_device(batch, &plan, content).unwrap_or_else(|| {
+            volume::write_small(&place.dir, &plan.entry.name, temporary.as_ref(), content, &attributes)
+        });
         if written.is_ok() {
             self.tally.add(|t| &t.literal, content.len() as u64);
         }
@@ -30,6 +32,9 @@ impl Receiving {
 
     /// A large file that is whole: length, attributes, name.
     pub fn finish_file(&self, batch: &OpenBatch, plan: &Plan, writer: FileWriter) -> Result<(), Ended> {
+        if self.is_done_by_comparing(plan, &writer) {
+            return Ok(());
+        }
         let wants = |name: &[u8]| self.xattrs.wants(name);
         let mut attributes = self.attributes(&plan.entry, &wants, batch.place.inherited);
         attributes.existing = matches!(plan.how, How::InPlace(_));
@@ -49,6 +54,7 @@ impl Receiving {
                 self.applied(path, applied);
                 match plan.how {
                     How::Create | How::CreateBeside => self.tally.add(|t| &t.created, 1),
+                    _ if self.was_just_made() => self.tally.add(|t| &t.created, 1),
                     _ => self.tally.add(|t| &t.updated, 1),
                 }
                 self.file_ready(&batch.place, &plan.entry, identity)
@@ -100,6 +106,9 @@ impl Receiving {
         let Some(status) = status_of(&plan.how) else {
             return Err(self.broke("it calls a file the same that is not there"));
         };
+        if self.keeps_content_only() {
+            return Ok(());
+        }
         // Only its content was in doubt: it is kept as one that was trusted.
         if let Ok(Some(existing)) = self.describe(place, &plan.entry)
             && existing.status.identity == status.identity

@@ -19,6 +19,7 @@ use crate::session::progress::Phase;
 use crate::types::{Content, DirId, Entry, Name, Outcome, Stage};
 use crate::wire::{Batch, ListEnd, Message, Pass, PassEnd, PassKind, Report, RootEntry};
 
+use super::batches::Place;
 use super::consider::{InBatch, Subdir};
 use super::context::{PassMode, Receiving};
 use super::extras::{Extras, Sweep};
@@ -138,6 +139,9 @@ impl Generator {
             let imagined = Some(crate::types::RelPath::root());
             return self.enter(DirId(0), None, Subdir { imagined, ..Subdir::none() });
         }
+        if receiving.single.is_some() {
+            return self.enter_single();
+        }
         let dir = Arc::clone(receiving.volume.root());
         let RootEntry { mode, owner, mtime, xattrs } = root;
         // The root has no name; this one is never used as one.
@@ -152,6 +156,17 @@ impl Generator {
         }
         let close = receiving.copies_root.then_some(Close { entry, differs });
         self.enter(DirId(0), None, Subdir { place: Some(place), close, stood: true, imagined: None })
+    }
+
+    /// The directory a single file or device stands in, which keeps its attributes and its other names.
+    fn enter_single(&mut self) -> Result<(), Ended> {
+        let receiving = Arc::clone(&self.receiving);
+        let dir = Arc::clone(receiving.volume.root());
+        let inherited = receiving.xattrs.enabled && dir.has_default_acl().unwrap_or(true);
+        let place = Arc::new(Place::new(dir, inherited, false));
+        receiving.ledger.open(DirId(0), None, Some(Arc::clone(&place)), None);
+        self.levels.insert(DirId(0), Level::unlisted(DirId(0), place));
+        receiving.fate.check()
     }
 
     /// A directory was announced and stands (or does not, and is only followed).
@@ -190,6 +205,7 @@ impl Generator {
         }
         let mut work = InBatch::new(&receiving, id, &level, entries.len());
         for entry in entries {
+            let entry = receiving.mapped(entry)?;
             if !level.advance_to(&entry.name) {
                 return Err(receiving.broke("names in a directory do not go up"));
             }

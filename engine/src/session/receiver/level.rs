@@ -35,7 +35,7 @@ enum Names {
     New,
     /// Listed in order, as far as needed.
     Listed { listing: Box<Listing>, ahead: VecDeque<Listed> },
-    /// It cannot be listed: every name may stand there, and no extras are known.
+    /// It cannot or must not be listed: every name may stand there, and no extras are known.
     Unknown,
 }
 
@@ -54,6 +54,11 @@ impl Level {
         let mut level = Self::with(id, Some(place), names);
         level.keeps_extras = keeps_extras;
         (level, error)
+    }
+
+    /// A directory that belongs to somebody else: any name may stand there, and what else does is nobody's concern.
+    pub fn unlisted(id: DirId, place: Arc<Place>) -> Self {
+        Self::with(id, Some(place), Names::Unknown)
     }
 
     fn with(id: DirId, place: Option<Arc<Place>>, names: Names) -> Self {

@@ -22,6 +22,7 @@ mod links;
 mod moved;
 mod registry;
 mod session;
+mod single;
 mod writer;
 
 use std::path::PathBuf;

@@ -1,6 +1,5 @@
 //! One session of the receiver: admit, welcome, take lanes as they come, run the threads, end.
 
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
@@ -27,6 +26,7 @@ use super::generator::{Generator, Order};
 use super::ledger::Ledger;
 use super::links::Links;
 use super::registry::{Registry, Slot};
+use super::single::{self, Opened, Single};
 use super::writer::{LaneQueue, Writer};
 
 /// How long the last words to a peer may take, and how long it may take to go.
@@ -55,6 +55,7 @@ struct Ready {
     notes: Vec<String>,
     empty: bool,
     missing: bool,
+    single: Option<Single>,
     copies_root: bool,
 }
 
@@ -68,7 +69,7 @@ pub async fn run(
     hello: Hello,
 ) -> SessionEnd {
     let ended = |error| SessionEnd { result: Err(error), goodbye: false };
-    let ready = match prepare(registry, slot, &hello) {
+    let mut ready = match prepare(registry, slot, &hello) {
         Ok(ready) => ready,
         Err(refuse) => {
             let error = SessionError::Refused { reason: refuse.reason, text: refuse.text.clone() };
@@ -97,7 +98,7 @@ pub async fn run(
         notes: ready.notes.clone(),
     };
     let key = session_key(&hello.nonce, &nonce, epoch);
-    let receiving = receiving(registry, slot, &hello, &ready, &fate, &control, (epoch, leaf_key, key));
+    let receiving = receiving(registry, slot, &hello, &mut ready, &fate, &control, (epoch, leaf_key, key));
     for note in &ready.notes {
         receiving.tally.note(note);
     }
@@ -116,7 +117,7 @@ fn receiving(
     registry: &Registry,
     slot: &Slot,
     hello: &Hello,
-    ready: &Ready,
+    ready: &mut Ready,
     fate: &Fate,
     control: &Outbox,
     (epoch, leaf_key, session_key): (Epoch, LeafKey, SessionKey),
@@ -145,6 +146,7 @@ fn receiving(
         copies_root: ready.copies_root,
         empty: ready.empty,
         missing: ready.missing,
+        single: ready.single.take(),
         unasked: AtomicBool::new(false),
         uncredited: AtomicU32::new(0),
         reported: AtomicBool::new(false),
@@ -199,31 +201,39 @@ pub async fn refuse_politely(outbox: Outbox, inbox: Inbox, refuse: Refuse) {
 /// Opens the volume and settles what this session may do.
 fn prepare(registry: &Registry, slot: &Slot, hello: &Hello) -> Result<Ready, Refuse> {
     let unusable = |text: String| Refuse { reason: RefuseReason::Unusable, text };
-    let missing = hello.options.dry_run && !slot.path.exists();
-    let opened = match slot.path.parent().filter(|_| missing) {
-        Some(parent) if parent.as_os_str().is_empty() => Volume::open_source(Path::new(".")),
-        Some(parent) => Volume::open_source(parent),
-        None => Volume::open_destination(&slot.path),
-    };
-    let volume = opened.map_err(|e| unusable(format!("cannot open the volume {}: {e}", slot.name)))?;
+    let Opened { volume, missing, single, mut notes } = single::open(slot, hello)?;
     let lock = volume
         .lock()
         .map_err(|e| unusable(format!("cannot lock the volume {}: {e}", slot.name)))?
         .ok_or_else(|| busy(&format!("another process receives into the volume {}", slot.name)))?;
     let excludes = Excludes::new(&hello.options.excludes)
         .map_err(|e| Refuse { reason: RefuseReason::Malformed, text: e.to_string() })?;
-    let options = hello.options.clone().bounded(&registry.bounds);
-    let empty = volume.is_empty().map_err(|e| unusable(format!("cannot list the volume {}: {e}", slot.name)))?;
-    let (copies_root, root_note) = root_attributes(&volume, options.root_attrs);
-    let mut notes = Vec::new();
-    notes.extend(root_note);
+    let mut options = hello.options.clone().bounded(&registry.bounds);
+    let (empty, copies_root) = match &single {
+        Some(single) => {
+            options = single::options(options, hello.source);
+            if !options.dry_run {
+                single.clear(&volume).map_err(|e| unusable(format!("cannot use the volume {}: {e}", slot.name)))?;
+            }
+            (false, false)
+        }
+        None => {
+            let (copies_root, root_note) = root_attributes(&volume, options.root_attrs);
+            notes.extend(root_note);
+            (
+                volume.is_empty().map_err(|e| unusable(format!("cannot list the volume {}: {e}", slot.name)))?,
+                copies_root,
+            )
+        }
+    };
     if hello.options.delete && !options.delete {
         notes.push("the receiver was started with --no-delete: nothing is deleted".to_owned());
     }
-    if hello.options.xattrs && !options.xattrs {
+    if hello.options.xattrs && registry.bounds.no_xattrs {
         notes.push("the receiver was started with --no-xattrs: extended attributes are not set".to_owned());
     }
-    if !volume.privilege().chown && hello.options.owner == crate::types::OwnerPolicy::Keep {
+    let keeps_owners = options.owner == crate::types::OwnerPolicy::Keep && volume.block_device().is_none();
+    if !volume.privilege().chown && keeps_owners {
         notes.push(format!(
             "the receiver runs as uid {} without CAP_CHOWN: foreign owners cannot be kept and are counted as loss",
             volume.privilege().euid
@@ -237,6 +247,7 @@ fn prepare(registry: &Registry, slot: &Slot, hello: &Hello) -> Result<Ready, Ref
         notes,
         empty: empty && !missing,
         missing,
+        single,
         copies_root,
     })
 }

@@ -200,6 +200,9 @@ impl Writer {
         match &plan.how {
             How::Create => FileWriter::create(&place.dir, name),
             How::InPlace(status) => {
+                if let Some(device) = self.receiving.volume.block_device() {
+                    return FileWriter::device(&place.dir, device);
+                }
                 let size = plan.entry.size();
                 match FileWriter::in_place(&place.dir, name, status.identity, plan.entry.mtime, size)? {
                     Some(writer) => Ok(writer),
@@ -314,6 +317,10 @@ impl Writer {
             let deferred = run.kind == RunKind::Copy && arriving.defer(offset, len);
             if run.kind == RunKind::Hole {
                 self.begin(&batch, &arriving)?;
+                if matches!(arriving.plan.how, How::Compare(_)) {
+                    // Zeros that the sender did not call equal: something else is here.
+                    arriving.differs();
+                }
             }
             let operation = |writer: &FileWriter| match run.kind {
                 RunKind::Copy if deferred => Ok(()),

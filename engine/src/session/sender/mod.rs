@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use crate::tunnel::{self, Connector, Meter, Pace, Stream, memory_pair};
-use crate::types::{ChownTo, Options, Outcome, RunId, SourceInstance, VolumeName, WireCount, limits};
+use crate::types::{ChownTo, Options, Outcome, RunId, Shape, SourceInstance, VolumeName, WireCount, limits};
 use crate::volume::Volume;
 use crate::wire::Report;
 
@@ -134,8 +134,8 @@ pub async fn send(run: SendRun, progress: Arc<Progress>, stop: Stop) -> RunRepor
             run: run.run.clone(),
             instance: instance_of(&volume, &name),
             name,
+            options: options_for(volume.shape(), run.options.clone()),
             volume,
-            options: run.options.clone(),
             chown: run.chown,
             one_file_system: run.one_file_system,
             lanes: run.lanes,
@@ -173,6 +173,14 @@ pub fn instance_of(volume: &Volume, name: &VolumeName) -> SourceInstance {
     let mut id = [0; 16];
     hasher.finalize_xof().fill(&mut id);
     SourceInstance(id)
+}
+
+/// What is asked for a volume of this shape: in a single file or device there is nothing to delete or leave out.
+pub fn options_for(shape: Shape, options: Options) -> Options {
+    if !shape.is_single() {
+        return options;
+    }
+    Options { delete: false, delete_excluded: false, max_delete: None, excludes: Vec::new(), ..options }
 }
 
 /// Sends one volume, in as many sessions as it takes.

@@ -145,6 +145,8 @@ impl Reader {
                     Ok(Compared::Sent) => Ok(()),
                     Err(Spoiled) => Err(Spoiled),
                 },
+                // Its zeros are found by reading: a comparison with nothing, which never has to ask for pages.
+                None if source.hides_holes() => self.compared_segment(file, source, segment, &[], &mut at)?.map(|_| ()),
                 None => self.plain_segment(file, source, &mut at, start + len)?,
             };
             if let Err(Spoiled) = done {

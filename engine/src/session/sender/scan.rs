@@ -3,6 +3,8 @@
 //! It reads attributes only; contents are the reading threads' business. A directory whose listing fits in memory is
 //! listed whole before its children are entered; a larger one is entered range by range, so memory stays bounded.
 
+mod single;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -72,6 +74,9 @@ impl<'a> Scan<'a> {
 
     /// Walks all of it.
     pub fn run(mut self) -> Result<PassEnd, Ended> {
+        if let Some(single) = self.sending.volume.single() {
+            return self.single(single.name());
+        }
         let root = Arc::clone(self.sending.volume.root());
         let mut stack = Vec::new();
         self.enter(&mut stack, root, DirId(0))?;

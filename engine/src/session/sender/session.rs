@@ -98,6 +98,7 @@ async fn introduce(job: &SendVolume, nonce: [u8; 16]) -> Result<(Outbox, Inbox),
         instance: job.instance,
         nonce,
         volume: job.name.clone(),
+        source: job.volume.shape(),
         lanes: job.lanes,
         options: job.options.clone(),
     };

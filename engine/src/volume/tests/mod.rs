@@ -3,6 +3,7 @@
 mod attributes;
 mod entries;
 mod reading;
+mod single;
 mod tree;
 mod writing;
 
