@@ -84,7 +84,7 @@ fn killed(victim: Victim, number: u64) -> Result<()> {
         let mut met = 0;
         for round in 0..10 {
             let receiver = ferry.receive(&keys, &[("data", &destination)], &[])?;
-            let more = ["--bwlimit", "12M", "--delete", "--retry-for", "2s"];
+            let more = ["--bwlimit", "4M", "--delete", "--retry-for", "2s"];
             let mut sender = ferry.send(&keys, receiver.port, &[("data", &source)], &more)?;
             std::thread::sleep(Duration::from_millis(50 + seed.below(1200)));
             met += u32::from(sender.process.is_running()?);
