@@ -53,7 +53,10 @@ pub fn open(slot: &Slot, hello: &Hello) -> Result<Opened, Refuse> {
         (Some(kind), _) => return Err(unusable(mismatch(slot, hello.source, kind))),
     }
     .map_err(cannot)?;
-    let notes = measure(&volume, hello.source).map_err(unusable)?.into_iter().collect();
+    let mut notes: Vec<String> = measure(&volume, hello.source).map_err(unusable)?.into_iter().collect();
+    if hello.options.atomic && volume.block_device().is_some() {
+        notes.push("a device has no second copy: it is written in place, whatever --atomic says".to_owned());
+    }
     let single = match (volume.single(), slot.path.file_name()) {
         (Some(single), _) => Some(Single::new(single.name().clone(), hello.source, kind.is_none())),
         (None, Some(last)) if hello.source.is_single() => {
