@@ -23,6 +23,8 @@ mod moved;
 mod registry;
 mod session;
 mod single;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::path::PathBuf;
