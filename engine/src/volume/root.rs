@@ -4,6 +4,7 @@
 //! that is a single file or device is the directory it stands in and one name (see [`super::single`]); it refuses to
 //! be anything else.
 
+use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -29,6 +30,8 @@ pub struct Volume {
     pub(super) single: Option<Single>,
     /// The answer of the first sync that failed: the kernel tells it once only (engine-rules 1).
     sync_failed: Mutex<Option<Errno>>,
+    /// Directories of other file systems mounted beneath the root, one each.
+    mounted: Mutex<HashMap<u64, OwnedFd>>,
 }
 
 /// What all directories of a volume share.
@@ -103,7 +106,7 @@ impl Volume {
             clock: OnceLock::new(),
         });
         let root = Dir::root(&site);
-        Ok(Self { site, root, single: None, sync_failed: Mutex::default() })
+        Ok(Self { site, root, single: None, sync_failed: Mutex::default(), mounted: Mutex::default() })
     }
 
     /// The one thing in the root that this volume is; `None` when it is all of the root.
@@ -183,11 +186,31 @@ impl Volume {
         if failed.is_none() {
             *failed = match self.block_device() {
                 Some(device) => device.sync(),
-                None => retry_on_intr(|| rustix::fs::syncfs(&self.site.root)),
+                None => self.sync_all(),
             }
             .err();
         }
         failed.map_or(Ok(()), Err).cannot("write everything to disk")
+    }
+
+    fn sync_all(&self) -> rustix::io::Result<()> {
+        retry_on_intr(|| rustix::fs::syncfs(&self.site.root))?;
+        let others = self.mounted.lock().unwrap_or_else(PoisonError::into_inner);
+        others.values().try_for_each(|other| retry_on_intr(|| rustix::fs::syncfs(other)))
+    }
+
+    /// Has what is written below `dir` synced too when it lies on another file system than the root. To be called
+    /// before anything is written there: a failure that is told once must be told to us.
+    ///
+    /// # Errors
+    /// When the directory is gone or cannot be opened.
+    pub fn sync_too(&self, dir: &Dir) -> Result<(), Error> {
+        let dev = dir.identity().dev;
+        let mut others = self.mounted.lock().unwrap_or_else(PoisonError::into_inner);
+        if dev != self.device() && !others.contains_key(&dev) {
+            others.insert(dev, dir.reopen()?);
+        }
+        Ok(())
     }
 
     /// Room left for this process.

@@ -242,6 +242,10 @@ impl Receiving {
                 return Ok(Subdir::none());
             }
         };
+        if let Err(error) = self.volume.sync_too(&dir) {
+            self.failed(dir.path(), Stage::Compare, error)?;
+            return Ok(Subdir::none());
+        }
         let place = self.place(&dir, &existing.status, existing.has_default_acl() && self.xattrs.enabled);
         let transfers = self.mode() == PassMode::Transfer;
         let mut differs = transfers && self.dir_differs(&entry, existing);
