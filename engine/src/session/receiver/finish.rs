@@ -32,9 +32,6 @@ impl Receiving {
 
     /// A large file that is whole: length, attributes, name.
     pub fn finish_file(&self, batch: &OpenBatch, plan: &Plan, writer: FileWriter) -> Result<(), Ended> {
-        if self.is_done_by_comparing(plan, &writer) {
-            return Ok(());
-        }
         let wants = |name: &[u8]| self.xattrs.wants(name);
         let mut attributes = self.attributes(&plan.entry, &wants, batch.place.inherited);
         attributes.existing = matches!(plan.how, How::InPlace(_));

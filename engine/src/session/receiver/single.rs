@@ -14,7 +14,7 @@ use crate::types::{Entry, EntryKind, Epoch, Name, Options, OwnerPolicy, Shape, T
 use crate::volume::{self, FileWriter, Finished, Volume};
 use crate::wire::{Hello, Refuse, RefuseReason, SINGLE_NAME};
 
-use super::batches::{OpenBatch, Plan, status_of};
+use super::batches::{OpenBatch, Plan};
 use super::context::{PassMode, Receiving};
 use super::registry::Slot;
 
@@ -171,13 +171,6 @@ impl Receiving {
     pub fn keeps_content_only(&self) -> bool {
         self.volume.block_device().is_some()
             || self.single.as_ref().is_some_and(|single| matches!(single.source, Shape::Device { .. }))
-    }
-
-    /// Whether a file was compared to its end, nothing of it was written, and nothing else of it counts.
-    pub fn is_done_by_comparing(&self, plan: &Plan, writer: &FileWriter) -> bool {
-        self.keeps_content_only()
-            && writer.is_untouched()
-            && status_of(&plan.how).is_some_and(|status| status.size == plan.entry.size())
     }
 
     /// True once, when the single file was made for this session.
