@@ -37,6 +37,8 @@ fn change(source: &Path, seed: &mut Seed) -> Result<()> {
         for _ in 0..1 + seed.below(20) {
             file.write_all_at(&seed.bytes(4096), seed.below(len - 4096))?;
         }
+        // Enough that a run takes its time: pages alone cross in no time.
+        file.write_all_at(&seed.bytes(usize::try_from(len / 3)?), seed.below(len / 2))?;
         if seed.once_in(3) {
             file.write_all_at(&seed.bytes(100_000), len)?;
         }
