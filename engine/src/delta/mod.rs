@@ -2,8 +2,16 @@
 //!
 //! Pure: no disk, no socket, no clock. Refuses to see anything larger than a segment at once.
 
+mod align;
+mod anchor;
 mod digests;
+mod known;
 mod segment;
+mod sketch;
 
+pub use align::{Aligned, Search, Shift, Surroundings, align};
+pub use anchor::Anchors;
 pub use digests::{content_digest, leaf_digest, leaf_digests, session_key};
+pub use known::{Known, SegmentLeaves};
 pub use segment::{Basis, Piece, compare_hole, compare_pages, compare_segment};
+pub use sketch::{SketchError, Window, dense_windows, diff, patch, sketch, windows};

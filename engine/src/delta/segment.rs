@@ -10,6 +10,13 @@ use super::leaf_digest;
 pub enum Piece {
     /// The basis has these bytes at the same offset.
     Copy(u64),
+    /// The basis has these bytes at another offset.
+    Moved {
+        /// Where in the basis.
+        from: u64,
+        /// Bytes.
+        len: u64,
+    },
     /// These bytes must be sent.
     Literal(u64),
     /// These bytes are zeros, and the basis has something else.
@@ -21,7 +28,7 @@ impl Piece {
     #[must_use]
     pub fn len(self) -> u64 {
         match self {
-            Self::Copy(len) | Self::Literal(len) | Self::Zero(len) => len,
+            Self::Copy(len) | Self::Literal(len) | Self::Zero(len) | Self::Moved { len, .. } => len,
         }
     }
 
@@ -111,8 +118,11 @@ fn compare(key: &LeafKey, source: &[u8], unit: usize, basis: Basis<'_>, basis_le
 }
 
 /// Adds a run, to the one before it when they are of a kind.
-fn push(pieces: &mut Vec<Piece>, piece: Piece) {
+pub(super) fn push(pieces: &mut Vec<Piece>, piece: Piece) {
     match (pieces.last_mut(), piece) {
+        (Some(Piece::Moved { from: begun, len: run }), Piece::Moved { from, len }) if *begun + *run == from => {
+            *run += len
+        }
         (Some(Piece::Copy(run)), Piece::Copy(len))
         | (Some(Piece::Literal(run)), Piece::Literal(len))
         | (Some(Piece::Zero(run)), Piece::Zero(len)) => *run += len,

@@ -12,6 +12,7 @@
 
 mod crew;
 mod error;
+mod extent;
 mod fate;
 mod local;
 mod progress;

@@ -10,6 +10,11 @@ pub struct Digest(pub [u8; 32]);
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LeafDigest(pub [u8; 16]);
 
+/// A weak, keyed digest of a leaf's first `ANCHOR_LEN` bytes, which can be rolled: where the leaf may stand in another
+/// file. Zero says nothing: the leaf is too short, or begins with zeros.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Anchor(pub u32);
+
 /// The key leaves of a session are hashed with, chosen by the receiver. No oracle survives the session.
 #[derive(Clone, Copy)]
 pub struct LeafKey(pub [u8; 32]);

@@ -38,10 +38,23 @@ pub const LEAF_PAGES: usize = LEAF_LEN / PAGE_LEN;
 pub const SEGMENT_LEAVES: usize = 128;
 /// Bytes of a segment, the unit of work on a large file: 8 MiB, the same as a connection's credit.
 pub const SEGMENT_LEN: u64 = (LEAF_LEN * SEGMENT_LEAVES) as u64;
-/// A segment of which more leaves differ than this is sent as it is: its pages would differ too.
+/// A segment of which more leaves differ than this is refined only while that pays: its pages may differ too.
 pub const REFINED_LEAVES_MAX: usize = 120;
 /// Segments whose leaves the receiver may have sent without having got their operations.
 pub const SEGMENTS_COMPARED_MAX: usize = 32;
+
+/// Bytes at a leaf's start that its anchor is made of: long enough to be rare, short enough to cost a receiver nothing.
+pub const ANCHOR_LEN: usize = 1_024;
+/// Leaves in a row that differ before a shift is looked for: fewer are changed pages more often than inserted bytes.
+pub const LEAVES_LOST_MIN: usize = 16;
+/// Segments of the basis beyond the one at hand whose leaves a sender waits for: how far bytes may have been removed.
+pub const SHIFT_AHEAD: u64 = 4;
+/// Segments of the basis before the one at hand whose leaves a sender keeps: how far bytes may have been inserted.
+pub const SHIFT_BEHIND: u64 = 32;
+/// Bytes of the basis that one signature describes.
+pub const SKETCH_LEN_MAX: u64 = 524_288;
+/// Signatures asked for at once, of one segment.
+pub const SKETCHES_MAX: usize = 64;
 
 /// Leaves that may be on their way without an answer: a small file counts as one.
 pub const LEAVES_OPEN_MAX: u64 = (SEGMENTS_COMPARED_MAX * SEGMENT_LEAVES) as u64;

@@ -15,7 +15,7 @@ mod problem;
 mod shape;
 mod time;
 
-pub use digest::{Digest, LeafDigest, LeafKey, SessionKey};
+pub use digest::{Anchor, Digest, LeafDigest, LeafKey, SessionKey};
 pub use entry::{Content, Device, Entry, EntryKind, FileContent, Mode, Owner, Xattr, Xattrs};
 pub use ids::{BatchId, DirId, EntryIndex, Epoch, LinkGroup, RunId, SegmentIndex, SourceInstance, Token};
 pub use loss::{LossCounts, LossKind, LossSet};

@@ -32,17 +32,19 @@ pub(super) fn write_all_at(file: &OwnedFd, bytes: &[u8], offset: u64) -> Result<
     Ok(())
 }
 
-/// Copies `len` bytes at `offset` of `from` to the same place in `to`, where nothing is stored yet: holes stay holes.
-pub(super) fn copy_range(from: &OwnedFd, to: &OwnedFd, offset: u64, len: u64) -> Result<(), Error> {
-    let end = offset.checked_add(len).ok_or(Errno::FBIG).cannot("copy within a file")?;
+/// Copies `len` bytes at `start` of `from` to `offset` in `to`, where nothing is stored yet: holes stay holes.
+pub(super) fn copy_range(from: &OwnedFd, to: &OwnedFd, start: u64, offset: u64, len: u64) -> Result<(), Error> {
+    let end = start.checked_add(len).ok_or(Errno::FBIG).cannot("copy within a file")?;
     if Status::of_open(from)?.size < end {
         return Err(Error { op: "copy from the file's old content", errno: Errno::STALE });
     }
-    let mut at = offset;
+    let mut at = start;
     while at < end {
         let (data, data_end) = next_data(from, at, end);
-        let copied = copy_by_kernel(from, to, data, data_end)?;
-        copy_by_hand(from, to, copied, data_end)?;
+        // The two places differ by the same all the way, within 64 bits both.
+        let target = |at: u64| offset.saturating_add(at - start);
+        let copied = copy_by_kernel((from, data), (to, target(data)), data_end - data)?;
+        copy_by_hand((from, data + copied), (to, target(data + copied)), data_end - data - copied)?;
         at = data_end;
     }
     Ok(())
@@ -60,34 +62,36 @@ fn next_data(file: &OwnedFd, at: u64, end: u64) -> (u64, u64) {
     (data, if data_end > data { data_end } else { end })
 }
 
-/// Returns how far it came: to `end`, or to where the kernel would not go on.
-fn copy_by_kernel(from: &OwnedFd, to: &OwnedFd, mut at: u64, end: u64) -> Result<u64, Error> {
-    while at < end {
-        let (mut read_at, mut write_at) = (at, at);
-        let len = usize::try_from(end - at).unwrap_or(usize::MAX);
-        match retry_on_intr(|| rustix::fs::copy_file_range(from, Some(&mut read_at), to, Some(&mut write_at), len)) {
+/// Returns how many of the `len` bytes it copied: all, or as many as the kernel would.
+fn copy_by_kernel((from, start): (&OwnedFd, u64), (to, target): (&OwnedFd, u64), len: u64) -> Result<u64, Error> {
+    let (mut read_at, mut write_at) = (start, target);
+    let end = start.saturating_add(len);
+    while read_at < end {
+        let rest = usize::try_from(end - read_at).unwrap_or(usize::MAX);
+        match retry_on_intr(|| rustix::fs::copy_file_range(from, Some(&mut read_at), to, Some(&mut write_at), rest)) {
             // Zero is the end of the file, or a file system that does not do it and does not say so.
             Ok(0) | Err(Errno::XDEV | Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS | Errno::PERM) => break,
-            Ok(copied) => at = at.saturating_add(copied as u64),
+            Ok(_) => {}
             Err(errno) => return Err(Error { op: "copy within a file", errno }),
         }
     }
-    Ok(at)
+    Ok(read_at - start)
 }
 
-fn copy_by_hand(from: &OwnedFd, to: &OwnedFd, mut at: u64, end: u64) -> Result<(), Error> {
-    if at >= end {
+fn copy_by_hand((from, start): (&OwnedFd, u64), (to, target): (&OwnedFd, u64), len: u64) -> Result<(), Error> {
+    if len == 0 {
         return Ok(());
     }
     let mut chunk = vec![0; CHUNK_LEN];
-    while at < end {
-        let len = usize::try_from(end - at).unwrap_or(CHUNK_LEN).min(CHUNK_LEN);
-        let part = chunk.get_mut(..len).unwrap_or_default();
-        if read_at(from, part, at)? < len {
+    let mut done = 0;
+    while done < len {
+        let part = usize::try_from(len - done).unwrap_or(CHUNK_LEN).min(CHUNK_LEN);
+        let part = chunk.get_mut(..part).unwrap_or_default();
+        if read_at(from, part, start.saturating_add(done))? < part.len() {
             return Err(Error { op: "copy from the file's old content", errno: Errno::STALE });
         }
-        write_all_at(to, part, at)?;
-        at = at.saturating_add(len as u64);
+        write_all_at(to, part, target.saturating_add(done))?;
+        done += part.len() as u64;
     }
     Ok(())
 }

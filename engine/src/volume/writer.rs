@@ -27,6 +27,7 @@ use super::dir::Dir;
 use super::error::{Cannot, Error};
 use super::handle::Handle;
 use super::single::BlockDevice;
+use super::source::read_at;
 use super::status::{Identity, Status};
 use super::xattrs::{CAPABILITY, Place};
 use crate::types::{Name, Timestamp, limits};
@@ -196,11 +197,55 @@ impl FileWriter {
                 // Blocks that are shared are on disk at once, with the length they give the file; what was written
                 // between them is not (seen on xfs: a power cut left zeros under the final size and time).
                 self.disordered.store(true, Ordering::Release);
-                copy_range(basis, &self.file, offset, len)
+                copy_range(basis, &self.file, offset, offset, len)
             }
             Shape::InPlace { old_len: len, .. } | Shape::Device { len } if end <= *len => Ok(()),
             Shape::InPlace { .. } | Shape::Device { .. } | Shape::Temporary { basis: None, .. } | Shape::Created => {
                 Err(Error { op, errno: Errno::INVAL })
+            }
+        }
+    }
+
+    /// Takes `len` bytes from another place `from` of the old content, for `offset`. Only beside it.
+    ///
+    /// # Errors
+    /// When it is written in place or there is no old content, it does not reach that far, or the disk is full or fails.
+    pub fn move_from_basis(&self, from: u64, offset: u64, len: u64) -> Result<(), Error> {
+        let basis = self.basis_beside()?;
+        self.begin(offset, end_of(offset, len)?)?;
+        self.disordered.store(true, Ordering::Release);
+        copy_range(basis, &self.file, from, offset, len)
+    }
+
+    /// Takes what the old content has now at `offset`, at most `len` bytes: it was written there in place for this file.
+    ///
+    /// # Errors
+    /// As for [`Self::move_from_basis`].
+    pub fn take_over(&self, offset: u64, len: u64) -> Result<(), Error> {
+        let basis = self.basis_beside()?;
+        // A hole at the end that was made in place is not in the length.
+        let there = Status::of_open(basis)?.size.saturating_sub(offset).min(len);
+        if there == 0 { Ok(()) } else { self.copy_from_basis(offset, there) }
+    }
+
+    /// The `len` bytes of the old content at `from`.
+    ///
+    /// # Errors
+    /// When it is written in place or there is no old content, it does not reach that far, or the disk fails.
+    pub fn read_basis(&self, from: u64, len: u64) -> Result<Vec<u8>, Error> {
+        let op = "read a file's old content";
+        let mut bytes = vec![0; usize::try_from(len).map_err(|_| Error { op, errno: Errno::FBIG })?];
+        if read_at(self.basis_beside()?, &mut bytes, from)? < bytes.len() {
+            return Err(Error { op, errno: Errno::STALE });
+        }
+        Ok(bytes)
+    }
+
+    fn basis_beside(&self) -> Result<&OwnedFd, Error> {
+        match &self.shape {
+            Shape::Temporary { basis: Some(basis), .. } => Ok(basis),
+            Shape::Temporary { basis: None, .. } | Shape::Created | Shape::InPlace { .. } | Shape::Device { .. } => {
+                Err(Error { op: "move content within a file", errno: Errno::INVAL })
             }
         }
     }

@@ -18,6 +18,24 @@ pub const RUNS_MAX: usize = 4_096;
 /// Head of a data or pack frame without its items, digest included, at its longest.
 const HEAD_LEN_MAX: usize = 80;
 const COMPRESSED: u64 = 1;
+const BESIDE: u64 = 2;
+const DELTA: u64 = 4;
+
+/// How the content of a data frame is written on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coding {
+    /// As it is.
+    Plain,
+    /// As one zstd frame. Only with the feature that both sides named.
+    Zstd,
+    /// As an rsync delta against a part of the basis.
+    Delta {
+        /// Where the part begins.
+        from: u64,
+        /// Bytes of it, 1 to `SKETCH_LEN_MAX`.
+        reach: u64,
+    },
+}
 
 /// The head of a data frame: one piece of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,8 +48,10 @@ pub struct DataHead {
     pub offset: u64,
     /// Plain bytes, 1 to `DATA_LEN_MAX`.
     pub len: u32,
-    /// The payload is one zstd frame. Only with the feature that both sides named.
-    pub compressed: bool,
+    /// How the payload holds them.
+    pub coding: Coding,
+    /// The basis must stay as it is until the file is whole: something will come from another offset of it.
+    pub beside: bool,
 }
 
 /// A received data frame.
@@ -43,7 +63,7 @@ pub struct DataView<'a> {
     pub covered: &'a [u8],
     /// Over `covered` and the plain content.
     pub digest: Digest,
-    /// The content: `head.len` bytes, or fewer when it is compressed.
+    /// The content: `head.len` bytes, or fewer unless it is plain.
     pub payload: &'a [u8],
 }
 
@@ -88,6 +108,8 @@ pub struct Runs {
     pub offset: u64,
     /// At most [`RUNS_MAX`]; none crosses a segment's end.
     pub runs: Vec<Run>,
+    /// As in [`DataHead`]; always when one of them is moved.
+    pub beside: bool,
 }
 
 /// One piece that needs no data.
@@ -104,6 +126,11 @@ pub struct Run {
 pub enum RunKind {
     /// The receiver's basis has them at the same offset.
     Copy,
+    /// The receiver's basis has them at another offset.
+    Moved {
+        /// Where.
+        from: u64,
+    },
     /// They are zeros that were never written.
     Hole,
     /// They do not come: the file changed or cannot be read, as its end will say.
@@ -137,7 +164,7 @@ pub enum FileState {
 }
 
 /// Makes a data frame of plain content: `fill` writes the `head.len` bytes where they are sent from, `digest` is made
-/// over the head's bytes and them. The frame says "not compressed", whatever `head` says.
+/// over the head's bytes and them. The frame says "plain", whatever `head` says.
 ///
 /// # Errors
 /// What `fill` returns; there is no frame then.
@@ -148,7 +175,8 @@ pub fn data_frame<E>(
 ) -> Result<Vec<u8>, E> {
     let len = head.len as usize;
     let mut writer = FrameWriter::with_capacity(FrameKind::Data, HEAD_LEN_MAX + len);
-    writer.uint(head.batch.0).uint(head.index.0).uint(head.offset).uint(head.len).uint(0_u8);
+    writer.uint(head.batch.0).uint(head.index.0).uint(head.offset).uint(head.len);
+    writer.uint(if head.beside { BESIDE } else { 0 });
     let covered = writer.payload().len();
     writer.raw(&[0; DIGEST_LEN]);
     let start = writer.out().len();
@@ -156,6 +184,24 @@ pub fn data_frame<E>(
     fill(writer.out().get_mut(start..).unwrap_or_default())?;
     seal(&mut writer, covered, digest);
     Ok(writer.finish())
+}
+
+/// Makes a data frame of a delta against the `reach` bytes of the basis at `from`; `digest` is made over the head's bytes,
+/// which it gets, and the plain content, which the caller has. Such a frame is always one that is written beside.
+#[must_use]
+pub fn delta_frame(
+    head: &DataHead,
+    (from, reach): (u64, u64),
+    delta: &[u8],
+    digest: impl FnOnce(&[u8]) -> Digest,
+) -> Vec<u8> {
+    let mut writer = FrameWriter::with_capacity(FrameKind::Data, HEAD_LEN_MAX + 20 + delta.len());
+    writer.uint(head.batch.0).uint(head.index.0).uint(head.offset).uint(head.len);
+    writer.uint(BESIDE | DELTA).uint(from).uint(reach);
+    let covered = writer.payload().len();
+    writer.raw(&[0; DIGEST_LEN]).raw(delta);
+    seal(&mut writer, covered, |said, _| digest(said));
+    writer.finish()
 }
 
 /// Makes a pack: `contents` are those of the items that are whole, one after the other, in the order of `items`, whose
@@ -208,15 +254,16 @@ impl<'a> DataView<'a> {
         let index = index(&mut cursor)?;
         let offset = cursor.bounded("offset", 0, FILE_SIZE_MAX)?;
         let len = cursor.bounded("length of data", 1, limits::DATA_LEN_MAX as u64)?;
-        let compressed = cursor.flags("flags of data", COMPRESSED)? != 0;
+        let flags = cursor.flags("flags of data", COMPRESSED | BESIDE | DELTA)?;
+        let coding = coding(&mut cursor, flags)?;
         end_of_operation("data", offset, len)?;
         let (covered, digest, payload) = sealed(frame, cursor)?;
         let found = payload.len() as u64;
-        // What does not shrink is sent plain, so a compressed payload is the shorter one.
-        if if compressed { found >= len } else { found != len } {
+        // What does not shrink is sent plain, so any other payload is the shorter one.
+        if if coding == Coding::Plain { found != len } else { found >= len } {
             return Err(WireError::Contents { expected: len, found });
         }
-        let head = DataHead { batch, index, offset, len: len as u32, compressed };
+        let head = DataHead { batch, index, offset, len: len as u32, coding, beside: flags & BESIDE != 0 };
         Ok(Self { head, covered, digest, payload })
     }
 }
@@ -261,6 +308,21 @@ fn pack_item(cursor: &mut Cursor<'_>) -> Result<PackItem, WireError> {
     Ok(if item == whole { PackItem::Whole(len) } else { item })
 }
 
+/// How the content is written, by the flags; the part of a delta follows them.
+fn coding(cursor: &mut Cursor<'_>, flags: u64) -> Result<Coding, WireError> {
+    match flags & (COMPRESSED | DELTA) {
+        0 => Ok(Coding::Plain),
+        COMPRESSED => Ok(Coding::Zstd),
+        DELTA if flags & BESIDE != 0 => {
+            let from = cursor.bounded("offset of a part", 0, FILE_SIZE_MAX)?;
+            let reach = cursor.bounded("length of a part", 1, limits::SKETCH_LEN_MAX)?;
+            from.checked_add(reach).filter(|end| *end <= FILE_SIZE_MAX).ok_or(WireError::Crosses("a part"))?;
+            Ok(Coding::Delta { from, reach })
+        }
+        _ => Err(WireError::Flags { field: "flags of data", bits: flags }),
+    }
+}
+
 fn expect(frame: &Frame, kind: FrameKind) -> Result<Cursor<'_>, WireError> {
     if frame.kind() != kind {
         return Err(WireError::OtherKind(frame.kind()));
@@ -284,15 +346,17 @@ fn end_of_operation(field: &'static str, offset: u64, len: u64) -> Result<u64, W
 
 impl Runs {
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut writer = FrameWriter::with_capacity(FrameKind::Runs, 40 + self.runs.len() * 5);
+        let mut writer = FrameWriter::with_capacity(FrameKind::Runs, 40 + self.runs.len() * 10);
         writer.uint(self.batch.0).uint(self.index.0).uint(self.offset).uint(self.runs.len() as u64);
         for Run { kind, len } in &self.runs {
-            writer.uint(*len).uint(match kind {
-                RunKind::Copy => 0_u8,
-                RunKind::Hole => 1,
-                RunKind::Void => 2,
-            });
+            match kind {
+                RunKind::Copy => writer.uint(*len).uint(0_u8),
+                RunKind::Hole => writer.uint(*len).uint(1_u8),
+                RunKind::Void => writer.uint(*len).uint(2_u8),
+                RunKind::Moved { from } => writer.uint(*len).uint(3_u8).uint(*from),
+            };
         }
+        writer.uint(u8::from(self.beside));
         writer.finish()
     }
 
@@ -306,13 +370,29 @@ impl Runs {
         let mut end = offset;
         for _ in 0..count {
             let len = cursor.bounded("length of a run", 1, limits::SEGMENT_LEN)?;
-            let kind = cursor.choice("kind of run", &[RunKind::Copy, RunKind::Hole, RunKind::Void])?;
+            let kind = run_kind(&mut cursor, len)?;
             end = end_of_operation("a run", end, len)?;
             runs.push(Run { kind, len });
         }
+        let beside = cursor.flags("flags of runs", 1)? != 0;
+        let moves = runs.iter().any(|run| matches!(run.kind, RunKind::Moved { .. }));
         cursor.finish()?;
-        Ok(Self { batch, index, offset, runs })
+        if moves && !beside {
+            return Err(WireError::Unknown { field: "flags of runs", value: 0 });
+        }
+        Ok(Self { batch, index, offset, runs, beside })
     }
+}
+
+fn run_kind(cursor: &mut Cursor<'_>, len: u64) -> Result<RunKind, WireError> {
+    let moved = RunKind::Moved { from: 0 };
+    let kind = cursor.choice("kind of run", &[RunKind::Copy, RunKind::Hole, RunKind::Void, moved])?;
+    if kind != moved {
+        return Ok(kind);
+    }
+    let from = cursor.bounded("offset of a run's origin", 0, FILE_SIZE_MAX)?;
+    from.checked_add(len).filter(|end| *end <= FILE_SIZE_MAX).ok_or(WireError::Crosses("a run's origin"))?;
+    Ok(RunKind::Moved { from })
 }
 
 impl FileState {

@@ -46,12 +46,16 @@ pub enum FrameKind {
     Item = 0x16,
     /// Whose pages are wanted.
     Ask = 0x17,
+    /// Signatures of parts of the basis are wanted.
+    Sketch = 0x18,
     /// Which contents of a batch are wanted.
     Need = 0x20,
     /// Digests of a segment of the basis.
     Leaves = 0x21,
     /// Digests of the pages of leaves that differ.
     Pages = 0x25,
+    /// Signatures of parts of the basis.
+    Signatures = 0x26,
     /// A batch is settled.
     BatchDone = 0x22,
     /// A pass is settled.
@@ -72,7 +76,7 @@ pub enum FrameKind {
 
 impl FrameKind {
     /// All types of this version.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 28] = [
         Self::Hello,
         Self::Welcome,
         Self::Refuse,
@@ -88,9 +92,11 @@ impl FrameKind {
         Self::Problem,
         Self::Item,
         Self::Ask,
+        Self::Sketch,
         Self::Need,
         Self::Leaves,
         Self::Pages,
+        Self::Signatures,
         Self::BatchDone,
         Self::PassDone,
         Self::Report,

@@ -4,7 +4,7 @@ use super::sample;
 use super::{DataView, Frame, FrameKind, Message, PackView};
 
 /// Prefix, type and payload of the samples.
-const GOLDEN: [(FrameKind, &str); 26] = [
+const GOLDEN: [(FrameKind, &str); 28] = [
     (
         FrameKind::Hello,
         "00000047 01 010572756e2d3711111111111111111111111111111111222222222222222222222222222222220464617461 \
@@ -33,14 +33,20 @@ const GOLDEN: [(FrameKind, &str); 26] = [
     (FrameKind::Goodbye, "00000001 14"),
     (FrameKind::Problem, "0000000b 15 0103642f6604676f6e65"),
     (FrameKind::Item, "00000007 16 030203642f66"),
-    (FrameKind::Need, "0000000a 20 8201020200c6018101"),
-    (FrameKind::Leaves, "00000026 21 8201060102aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaabbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"),
+    (FrameKind::Need, "0000000b 20 8201020200c601810101"),
+    (
+        FrameKind::Leaves,
+        "0000002f 21 8201060102aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaabbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb0100000001ffee \
+          ddcc",
+    ),
     (FrameKind::Ask, "00000008 17 8201060102007f"),
     (FrameKind::Pages, "00000016 25 8201060101cccccccccccccccccccccccccccccccc"),
+    (FrameKind::Sketch, "0000000c 18 82010601020901808004 02"),
+    (FrameKind::Signatures, "0000000a 26 8201060102 02727300"),
     (FrameKind::BatchDone, "00000003 22 8201"),
     (FrameKind::PassDone, "00000002 23 01"),
     (FrameKind::Report, "00000013 24 010374776f0102030405060708020009050a"),
-    (FrameKind::Runs, "0000000f 32 8201068080800402808004000101"),
+    (FrameKind::Runs, "00000014 32 82010680808004038080040001010203ac0201"),
     (FrameKind::FileEnd, "00000006 33 8201060205"),
     (FrameKind::Ack, "00000004 38 808040"),
     (
@@ -50,7 +56,7 @@ const GOLDEN: [(FrameKind, &str); 26] = [
     ),
     (
         FrameKind::Data,
-        "0000002c 31 8201068080040300dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd616263",
+        "0000002c 31 8201068080040302dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd616263",
     ),
 ];
 

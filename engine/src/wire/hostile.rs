@@ -98,11 +98,15 @@ impl Random {
         Batch { id: BatchId(self.number()), dir: DirId(self.number()), end: ListEnd::More, entries }
     }
 
+    fn basis(&mut self) -> Have {
+        Have::Basis { len: self.number() >> 1, movable: self.one_in(2) }
+    }
+
     fn need(&mut self) -> Need {
         let mut items = Vec::new();
         let mut index = self.below(9) as u32;
         while index < 1_024 {
-            let have = if self.one_in(2) { Have::Nothing } else { Have::Basis(self.number() >> 1) };
+            let have = if self.one_in(2) { Have::Nothing } else { self.basis() };
             items.push(NeedItem { index: EntryIndex(index), have });
             index += 1 + self.below(60) as u32;
         }

@@ -29,13 +29,15 @@ mod preamble;
 mod report;
 #[cfg(test)]
 mod sample;
+mod sketch;
 pub mod varint;
 
 use crate::types::{BatchId, Outcome, Problem};
 
 pub use batch::{Batch, BatchEncoder, ListEnd, REPEATED_LEN_MAX};
 pub use contents::{
-    DataHead, DataView, FileEnd, FileState, PackItem, PackView, RUNS_MAX, Run, RunKind, Runs, data_frame, pack_frame,
+    Coding, DataHead, DataView, FileEnd, FileState, PackItem, PackView, RUNS_MAX, Run, RunKind, Runs, data_frame,
+    delta_frame, pack_frame,
 };
 pub use control::{Item, ItemChange, Pass, PassEnd, PassKind, RootEntry};
 pub use error::WireError;
@@ -44,6 +46,7 @@ pub use hello::{Hello, LaneHello, NOTES_MAX, Refuse, RefuseReason, Welcome};
 pub use need::{Ask, Have, Leaves, Need, NeedItem, Pages};
 pub use preamble::{PREAMBLE_LEN, PreambleError, VERSIONS, agree, preamble};
 pub use report::Report;
+pub use sketch::{Signatures, Sketch};
 
 /// Bytes of a text for people, where no other bound is given. Longer ones are cut when they are sent.
 pub const TEXT_LEN_MAX: usize = 1_024;
@@ -98,6 +101,10 @@ pub enum Message {
     Ask(Ask),
     /// Digests of the pages of leaves that differ.
     Pages(Pages),
+    /// Signatures of parts of the basis are wanted.
+    Sketch(Sketch),
+    /// They are these.
+    Signatures(Signatures),
     /// Everything in the batch is settled.
     BatchDone(BatchId),
     /// The pass is settled.
@@ -138,6 +145,8 @@ impl Message {
             Self::Leaves(leaves) => leaves.encode(),
             Self::Ask(ask) => ask.encode(),
             Self::Pages(pages) => pages.encode(),
+            Self::Sketch(sketch) => sketch.encode(),
+            Self::Signatures(signatures) => signatures.encode(),
             Self::BatchDone(batch) => control::encode_number(FrameKind::BatchDone, batch.0),
             Self::PassDone { again } => control::encode_number(FrameKind::PassDone, u64::from(*again)),
             Self::Report(report) => report.encode(),
@@ -173,6 +182,8 @@ impl Message {
             FrameKind::Leaves => Leaves::decode(frame).map(Self::Leaves),
             FrameKind::Ask => Ask::decode(frame).map(Self::Ask),
             FrameKind::Pages => Pages::decode(frame).map(Self::Pages),
+            FrameKind::Sketch => Sketch::decode(frame).map(Self::Sketch),
+            FrameKind::Signatures => Signatures::decode(frame).map(Self::Signatures),
             FrameKind::BatchDone => control::decode_number(frame, "batch").map(|n| Self::BatchDone(BatchId(n))),
             FrameKind::PassDone => {
                 control::decode_flag(frame, "flags of a pass done").map(|again| Self::PassDone { again })

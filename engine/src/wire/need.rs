@@ -1,6 +1,6 @@
 //! What the receiver answers to a batch: which contents it wants, and the leaves of what it has.
 
-use crate::types::{BatchId, EntryIndex, LeafDigest, SegmentIndex, limits};
+use crate::types::{Anchor, BatchId, EntryIndex, LeafDigest, SegmentIndex, limits};
 
 use super::attributes::FILE_SIZE_MAX;
 use super::cursor::Cursor;
@@ -10,7 +10,7 @@ use super::frame::{Frame, FrameKind, FrameWriter};
 /// Bytes of a leaf's digest.
 const LEAF_DIGEST_LEN: usize = 16;
 /// The largest segment of a file of the largest size.
-const SEGMENT_MAX: u64 = FILE_SIZE_MAX / limits::SEGMENT_LEN;
+pub(super) const SEGMENT_MAX: u64 = FILE_SIZE_MAX / limits::SEGMENT_LEN;
 
 /// The contents of a batch that are wanted. Comes at most once a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,8 +35,13 @@ pub struct NeedItem {
 pub enum Have {
     /// Nothing to compare with.
     Nothing,
-    /// A basis of that many bytes, at most 2^63-1; its leaves follow.
-    Basis(u64),
+    /// A basis; its leaves follow.
+    Basis {
+        /// Its bytes, at most 2^63-1.
+        len: u64,
+        /// Pieces may come from other offsets of it than their own: the file is built anew then.
+        movable: bool,
+    },
 }
 
 /// Digests of the leaves of one segment of the receiver's basis.
@@ -50,6 +55,8 @@ pub struct Leaves {
     pub segment: SegmentIndex,
     /// 1 to `SEGMENT_LEAVES`, from the segment's start; none when all of the basis in this segment is zeros.
     pub digests: Vec<LeafDigest>,
+    /// The leaves' anchors, as many as there are digests, for a basis that is movable; else none.
+    pub anchors: Vec<Anchor>,
 }
 
 /// Leaves of one segment that differ: the sender asks for their pages.
@@ -78,16 +85,23 @@ pub struct Pages {
     pub digests: Vec<LeafDigest>,
 }
 
+/// A basis' pieces may come from other offsets.
+const MOVABLE: u64 = 1;
+/// Anchors follow the digests.
+const ANCHORED: u64 = 1;
+const ANCHOR_SUM_LEN: usize = 4;
+
 impl Need {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut writer = FrameWriter::with_capacity(FrameKind::Need, 32 + self.items.len() * 8);
         writer.uint(self.batch.0).uint(self.items.len() as u64);
         let mut indexes = Indexes::default();
         for NeedItem { index, have } in &self.items {
-            writer.uint(indexes.difference(*index)).optional(match have {
-                Have::Nothing => None,
-                Have::Basis(len) => Some(*len),
-            });
+            writer.uint(indexes.difference(*index));
+            match have {
+                Have::Nothing => writer.optional(None),
+                Have::Basis { len, movable } => writer.optional(Some(*len)).uint(u8::from(*movable)),
+            };
         }
         writer.finish()
     }
@@ -100,7 +114,10 @@ impl Need {
         let mut indexes = Indexes::default();
         for _ in 0..count {
             let index = indexes.read(&mut cursor)?;
-            let have = cursor.optional("length of a basis", FILE_SIZE_MAX)?.map_or(Have::Nothing, Have::Basis);
+            let have = match cursor.optional("length of a basis", FILE_SIZE_MAX)? {
+                None => Have::Nothing,
+                Some(len) => Have::Basis { len, movable: cursor.flags("flags of a basis", MOVABLE)? != 0 },
+            };
             items.push(NeedItem { index, have });
         }
         cursor.finish()?;
@@ -110,11 +127,15 @@ impl Need {
 
 impl Leaves {
     pub(super) fn encode(&self) -> Vec<u8> {
-        let len = 40 + self.digests.len() * LEAF_DIGEST_LEN;
+        let len = 40 + self.digests.len() * (LEAF_DIGEST_LEN + ANCHOR_SUM_LEN);
         let mut writer = FrameWriter::with_capacity(FrameKind::Leaves, len);
         writer.uint(self.batch.0).uint(self.index.0).uint(self.segment.0).uint(self.digests.len() as u64);
         for digest in &self.digests {
             writer.raw(&digest.0);
+        }
+        writer.uint(u8::from(!self.anchors.is_empty()));
+        for anchor in &self.anchors {
+            writer.raw(&anchor.0.to_be_bytes());
         }
         writer.finish()
     }
@@ -126,8 +147,14 @@ impl Leaves {
         let segment = SegmentIndex(cursor.bounded("segment", 0, SEGMENT_MAX)?);
         let count = cursor.count("count of leaves", limits::SEGMENT_LEAVES, LEAF_DIGEST_LEN)?;
         let digests = digests(&mut cursor, count)?;
+        let anchored = cursor.flags("flags of leaves", ANCHORED)? != 0;
+        let mut anchors = Vec::new();
+        // No more than there are digests, which have been read.
+        for _ in 0..if anchored { count } else { 0 } {
+            anchors.push(Anchor(u32::from_be_bytes(cursor.array("anchor")?)));
+        }
         cursor.finish()?;
-        Ok(Self { batch, index, segment, digests })
+        Ok(Self { batch, index, segment, digests, anchors })
     }
 }
 
@@ -243,8 +270,11 @@ mod tests {
 
     #[test]
     fn an_empty_basis_is_not_no_basis() {
-        let need = decode(&[0, 2, 0, 0, 1, 1]).unwrap();
-        assert_eq!(need.items.iter().map(|item| item.have).collect::<Vec<_>>(), [Have::Nothing, Have::Basis(0)]);
+        let need = decode(&[0, 2, 0, 0, 1, 1, 1]).unwrap();
+        assert_eq!(
+            need.items.iter().map(|item| item.have).collect::<Vec<_>>(),
+            [Have::Nothing, Have::Basis { len: 0, movable: true }]
+        );
     }
 
     #[test]

@@ -1,16 +1,16 @@
 //! Values for the tests of this room: one of each message, with every field set to something of its own.
 
 use crate::types::{
-    BatchId, BytesCount, Content, Device, Digest, DirId, Entry, EntryIndex, EntryKind, Epoch, FileContent, LeafDigest,
-    LeafKey, LinkGroup, LossCounts, LossKind, LossSet, Mode, Name, Options, Outcome, Owner, OwnerPolicy, Problem,
-    RelPath, RootAttrs, RunId, SegmentIndex, SelinuxPolicy, Shape, SourceInstance, Stage, Timestamp, Token, VolumeName,
-    Xattr, Xattrs,
+    Anchor, BatchId, BytesCount, Content, Device, Digest, DirId, Entry, EntryIndex, EntryKind, Epoch, FileContent,
+    LeafDigest, LeafKey, LinkGroup, LossCounts, LossKind, LossSet, Mode, Name, Options, Outcome, Owner, OwnerPolicy,
+    Problem, RelPath, RootAttrs, RunId, SegmentIndex, SelinuxPolicy, Shape, SourceInstance, Stage, Timestamp, Token,
+    VolumeName, Xattr, Xattrs,
 };
 
 use super::{
-    Ask, Batch, DataHead, FileEnd, FileState, Have, Hello, Item, ItemChange, LaneHello, Leaves, ListEnd, Message, Need,
-    NeedItem, PackItem, Pages, Pass, PassEnd, PassKind, Refuse, RefuseReason, Report, RootEntry, Run, RunKind, Runs,
-    Welcome, data_frame, pack_frame,
+    Ask, Batch, Coding, DataHead, FileEnd, FileState, Have, Hello, Item, ItemChange, LaneHello, Leaves, ListEnd,
+    Message, Need, NeedItem, PackItem, Pages, Pass, PassEnd, PassKind, Refuse, RefuseReason, Report, RootEntry, Run,
+    RunKind, Runs, Signatures, Sketch, Welcome, data_frame, pack_frame,
 };
 
 pub(super) fn name(text: &str) -> Name {
@@ -118,10 +118,14 @@ pub(super) fn messages() -> Vec<Message> {
         xattrs: xattrs(&[("user.a", "b")]),
     };
     let (batch_id, index) = (BatchId(130), EntryIndex(6));
-    let runs = vec![Run { kind: RunKind::Copy, len: 65_536 }, Run { kind: RunKind::Hole, len: 1 }];
+    let runs = vec![
+        Run { kind: RunKind::Copy, len: 65_536 },
+        Run { kind: RunKind::Hole, len: 1 },
+        Run { kind: RunKind::Moved { from: 300 }, len: 2 },
+    ];
     let items = vec![
         NeedItem { index: EntryIndex(2), have: Have::Nothing },
-        NeedItem { index: EntryIndex(200), have: Have::Basis(128) },
+        NeedItem { index: EntryIndex(200), have: Have::Basis { len: 128, movable: true } },
     ];
     vec![
         Message::Hello(hello()),
@@ -144,6 +148,7 @@ pub(super) fn messages() -> Vec<Message> {
             index,
             segment: SegmentIndex(1),
             digests: vec![LeafDigest([0xaa; 16]), LeafDigest([0xbb; 16])],
+            anchors: vec![Anchor(1), Anchor(0xffee_ddcc)],
         }),
         Message::Ask(Ask { batch: batch_id, index, segment: SegmentIndex(1), leaves: vec![0, 127] }),
         Message::Pages(Pages {
@@ -152,10 +157,17 @@ pub(super) fn messages() -> Vec<Message> {
             segment: SegmentIndex(1),
             digests: vec![LeafDigest([0xcc; 16])],
         }),
+        Message::Sketch(Sketch { batch: batch_id, index, segment: SegmentIndex(1), parts: vec![(9, 1), (65_536, 2)] }),
+        Message::Signatures(Signatures {
+            batch: batch_id,
+            index,
+            segment: SegmentIndex(1),
+            signatures: vec![b"rs".to_vec(), Vec::new()],
+        }),
         Message::BatchDone(batch_id),
         Message::PassDone { again: true },
         Message::Report(report()),
-        Message::Runs(Runs { batch: batch_id, index, offset: 8_388_608, runs }),
+        Message::Runs(Runs { batch: batch_id, index, offset: 8_388_608, runs, beside: true }),
         Message::FileEnd(FileEnd { batch: batch_id, index, state: FileState::Vanished, size: 5 }),
         Message::Ack(1_048_576),
     ]
@@ -167,7 +179,14 @@ fn digest(_: &[u8], _: &[u8]) -> Digest {
 }
 
 pub(super) fn data() -> Vec<u8> {
-    let head = DataHead { batch: BatchId(130), index: EntryIndex(6), offset: 65_536, len: 3, compressed: false };
+    let head = DataHead {
+        batch: BatchId(130),
+        index: EntryIndex(6),
+        offset: 65_536,
+        len: 3,
+        coding: Coding::Plain,
+        beside: true,
+    };
     let fill = |bytes: &mut [u8]| -> Result<(), ()> {
         bytes.copy_from_slice(b"abc");
         Ok(())

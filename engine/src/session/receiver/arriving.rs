@@ -101,6 +101,24 @@ impl Arriving {
         Ok(())
     }
 
+    /// From here on the basis stays as it is: a file that is written in place is written beside, by the writer that `open`
+    /// makes of the stretches written so far. Nothing when it is already.
+    pub fn turn<E>(&self, open: impl FnOnce(Vec<(u64, u64)>) -> Result<FileWriter, E>) -> Result<(), E> {
+        let mut writer = self.writer.write().unwrap_or_else(PoisonError::into_inner);
+        if writer.as_ref().is_some_and(FileWriter::basis_is_in_place) {
+            // No operation is under way: each one is covered before it lets go of the writer.
+            let written = lock(&self.state).written();
+            *writer = Some(open(written)?);
+        }
+        Ok(())
+    }
+
+    /// Bytes of the basis, while it is there to be read.
+    pub fn read_basis(&self, from: u64, len: u64) -> Option<Vec<u8>> {
+        let writer = self.writer.read().unwrap_or_else(PoisonError::into_inner);
+        writer.as_ref()?.read_basis(from, len).ok()
+    }
+
     /// An operation covers `len` bytes at `offset`. The segment it completes, if it completes one.
     pub fn cover(&self, offset: u64, len: u64) -> Result<Option<u64>, Misplaced> {
         lock(&self.state).cover(offset, len)
@@ -138,6 +156,16 @@ impl Arriving {
 }
 
 impl State {
+    /// Where something was written: whole segments, and the beginnings of those begun.
+    fn written(&self) -> Vec<(u64, u64)> {
+        let whole = self.covered.stretches.iter().map(|(from, to)| {
+            let start = from * SEGMENT_LEN;
+            (start, to.saturating_mul(SEGMENT_LEN).min(self.size) - start)
+        });
+        let begun = self.cursors.iter().map(|(segment, end)| (segment * SEGMENT_LEN, end - segment * SEGMENT_LEN));
+        whole.chain(begun).collect()
+    }
+
     fn cover(&mut self, offset: u64, len: u64) -> Result<Option<u64>, Misplaced> {
         let segment = offset / SEGMENT_LEN;
         let start = segment * SEGMENT_LEN;

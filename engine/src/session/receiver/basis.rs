@@ -1,15 +1,16 @@
 //! The thread that reads what the destination has of a file: it sends the leaves of its segments, ahead of the sender's
-//! answers but never further than the bound, and the pages of leaves that turned out to differ.
+//! answers but never further than the bound, and more about what turned out to differ: pages, or signatures.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex};
 
-use crate::delta::{leaf_digest, leaf_digests};
+use crate::delta::{leaf_digest, leaf_digests, sketch};
+use crate::session::extent::Compared;
 use crate::session::fate::{Ended, Fate, LOOK_AGAIN, lock};
 use crate::types::limits::{LEAF_LEN, LEAVES_OPEN_MAX, PACKED_FILE_LEN_MAX, PAGE_LEN, SEGMENT_LEN};
-use crate::types::{BatchId, EntryIndex, LeafDigest, Name, SegmentIndex};
+use crate::types::{Anchor, BatchId, EntryIndex, LeafDigest, Name, SegmentIndex};
 use crate::volume::{BasisFile, Identity};
-use crate::wire::{Ask, Leaves, Message, Pages};
+use crate::wire::{Ask, Leaves, Message, Pages, Signatures, Sketch};
 
 use super::batches::Place;
 use super::context::{PassMode, Receiving};
@@ -25,8 +26,7 @@ pub struct Job {
     pub place: Arc<Place>,
     pub name: Name,
     pub identity: Identity,
-    pub basis_len: u64,
-    pub source_len: u64,
+    pub compared: Compared,
 }
 
 /// Files waiting to be read, and leaves waiting to be answered.
@@ -39,29 +39,36 @@ pub struct BasisQueue {
 #[derive(Debug, Default)]
 struct State {
     jobs: VecDeque<Arc<Job>>,
-    asks: VecDeque<(Arc<Job>, Ask)>,
+    asks: VecDeque<(Arc<Job>, Question)>,
     /// Files that are being compared, for the asks about them.
     compared: HashMap<(BatchId, EntryIndex), Arc<Job>>,
     leaves_open: u64,
 }
 
+/// What the sender wants to know more of.
+#[derive(Debug)]
+pub enum Question {
+    /// Leaves, by their pages.
+    Pages(Ask),
+    /// Parts of the basis, by their signatures.
+    Sketch(Sketch),
+}
+
+impl Question {
+    fn of(&self) -> (BatchId, EntryIndex) {
+        match self {
+            Self::Pages(ask) => (ask.batch, ask.index),
+            Self::Sketch(sketch) => (sketch.batch, sketch.index),
+        }
+    }
+}
+
 /// What the thread does next.
 enum Task {
-    Pages(Arc<Job>, Ask),
+    Answer(Arc<Job>, Question),
     Begin(Arc<Job>),
     /// The next segment of the file at hand.
     Segment,
-}
-
-/// Leaves of a basis of `basis_len` bytes in one segment.
-pub fn leaves_in(segment: u64, basis_len: u64) -> u64 {
-    let start = segment.saturating_mul(SEGMENT_LEN);
-    basis_len.saturating_sub(start).min(SEGMENT_LEN).div_ceil(LEAF_LEN as u64)
-}
-
-/// Segments of which leaves are sent.
-pub fn segments_compared(basis_len: u64, source_len: u64) -> u64 {
-    basis_len.min(source_len).div_ceil(SEGMENT_LEN)
 }
 
 impl BasisQueue {
@@ -69,7 +76,7 @@ impl BasisQueue {
     pub fn push(&self, job: Job) {
         let mut state = lock(&self.state);
         let job = Arc::new(job);
-        if job.source_len > PACKED_FILE_LEN_MAX {
+        if job.compared.source_len > PACKED_FILE_LEN_MAX {
             state.compared.insert((job.batch, job.index), Arc::clone(&job));
         }
         state.jobs.push_back(job);
@@ -77,11 +84,11 @@ impl BasisQueue {
         self.changed.notify_all();
     }
 
-    /// The sender asks for pages. `false` when it asks about a file that is not compared, or too much at once.
-    pub fn ask(&self, ask: Ask) -> bool {
+    /// The sender asks for more. `false` when it asks about a file that is not compared, or too much at once.
+    pub fn ask(&self, question: Question) -> bool {
         let mut state = lock(&self.state);
-        let Some(job) = state.compared.get(&(ask.batch, ask.index)).cloned() else { return false };
-        state.asks.push_back((job, ask));
+        let Some(job) = state.compared.get(&question.of()).cloned() else { return false };
+        state.asks.push_back((job, question));
         let within = state.asks.len() <= ASKS_MAX;
         drop(state);
         self.changed.notify_all();
@@ -106,8 +113,8 @@ impl BasisQueue {
         let mut state = lock(&self.state);
         loop {
             fate.check()?;
-            if let Some((job, ask)) = state.asks.pop_front() {
-                return Ok(Task::Pages(job, ask));
+            if let Some((job, question)) = state.asks.pop_front() {
+                return Ok(Task::Answer(job, question));
             }
             match leaves {
                 Some(leaves) if state.leaves_open == 0 || state.leaves_open + leaves <= LEAVES_OPEN_MAX => {
@@ -138,7 +145,7 @@ struct Current {
 
 impl Current {
     fn begin(receiving: &Receiving, job: Arc<Job>) -> Option<Self> {
-        if segments_compared(job.basis_len, job.source_len) == 0 {
+        if job.compared.listed() == 0 {
             return None;
         }
         let file = open(receiving, &job);
@@ -149,13 +156,13 @@ impl Current {
     }
 
     fn leaves(&self) -> u64 {
-        leaves_in(self.segment, self.job.basis_len)
+        self.job.compared.credit(self.segment)
     }
 
     /// After its segment was sent: the next one, if there is one.
     fn advance(mut self) -> Option<Self> {
         self.segment += 1;
-        (self.segment < segments_compared(self.job.basis_len, self.job.source_len)).then_some(self)
+        (self.segment < self.job.compared.listed()).then_some(self)
     }
 }
 
@@ -180,7 +187,8 @@ pub fn run(receiving: &Receiving) -> Result<(), Ended> {
     loop {
         let leaves = current.as_ref().map(Current::leaves);
         match receiving.basis.next(&receiving.fate, leaves)? {
-            Task::Pages(job, ask) => send_pages(receiving, &job, &ask, &mut buffer),
+            Task::Answer(job, Question::Pages(ask)) => send_pages(receiving, &job, &ask, &mut buffer),
+            Task::Answer(job, Question::Sketch(sketch)) => send_signatures(receiving, &job, &sketch, &mut buffer),
             Task::Begin(job) => current = Current::begin(receiving, job),
             Task::Segment => {
                 if let Some(at_hand) = current.take() {
@@ -195,18 +203,44 @@ pub fn run(receiving: &Receiving) -> Result<(), Ended> {
 fn send_leaves(receiving: &Receiving, current: &Current, buffer: &mut Vec<u8>) {
     let Current { job, file, segment } = current;
     let start = segment * SEGMENT_LEN;
-    let len = job.basis_len.saturating_sub(start).min(SEGMENT_LEN);
-    let may_be_short = job.source_len > PACKED_FILE_LEN_MAX;
-    let digests = match file {
-        Some(file) if may_be_short && file.is_hole(start, start + len) => Vec::new(),
+    let len = job.compared.basis_in(*segment);
+    let may_be_short = job.compared.source_len > PACKED_FILE_LEN_MAX;
+    let (digests, anchors) = match file {
+        Some(file) if may_be_short && file.is_hole(start, start + len) => (Vec::new(), Vec::new()),
         file => match read(file.as_ref(), start, len, buffer) {
-            true => leaf_digests(&receiving.leaf_key, buffer),
+            true => (leaf_digests(&receiving.leaf_key, buffer), anchors(receiving, job, buffer)),
             // What cannot be read equals nothing: the sender sends it.
-            false => unequal(leaves_in(*segment, job.basis_len)),
+            false => {
+                let leaves = len.div_ceil(LEAF_LEN as u64);
+                let none = vec![
+                    Anchor::default();
+                    if job.compared.movable { usize::try_from(leaves).unwrap_or(0) } else { 0 }
+                ];
+                (unequal(leaves), none)
+            }
         },
     };
     let segment = SegmentIndex(*segment);
-    receiving.post(&Message::Leaves(Leaves { batch: job.batch, index: job.index, segment, digests }));
+    receiving.post(&Message::Leaves(Leaves { batch: job.batch, index: job.index, segment, digests, anchors }));
+}
+
+/// The anchors of a segment's leaves, where shifts are looked for.
+fn anchors(receiving: &Receiving, job: &Job, segment: &[u8]) -> Vec<Anchor> {
+    if !job.compared.movable {
+        return Vec::new();
+    }
+    segment.chunks(LEAF_LEN).map(|leaf| receiving.anchors.of(leaf)).collect()
+}
+
+fn send_signatures(receiving: &Receiving, job: &Job, asked: &Sketch, buffer: &mut Vec<u8>) {
+    let file = open(receiving, job);
+    let signature = |(from, len): &(u64, u64)| {
+        let inside = from.saturating_add(*len) <= job.compared.basis_len;
+        if inside && read(file.as_ref(), *from, *len, buffer) { sketch(buffer) } else { Vec::new() }
+    };
+    let signatures = asked.parts.iter().map(signature).collect();
+    let Sketch { batch, index, segment, .. } = *asked;
+    receiving.post(&Message::Signatures(Signatures { batch, index, segment, signatures }));
 }
 
 fn send_pages(receiving: &Receiving, job: &Job, ask: &Ask, buffer: &mut Vec<u8>) {
@@ -214,7 +248,7 @@ fn send_pages(receiving: &Receiving, job: &Job, ask: &Ask, buffer: &mut Vec<u8>)
     let mut digests = Vec::new();
     for leaf in &ask.leaves {
         let start = ask.segment.0.saturating_mul(SEGMENT_LEN).saturating_add(u64::from(*leaf) * LEAF_LEN as u64);
-        let len = job.basis_len.saturating_sub(start).min(LEAF_LEN as u64);
+        let len = job.compared.basis_len.saturating_sub(start).min(LEAF_LEN as u64);
         if read(file.as_ref(), start, len, buffer) {
             digests.extend(buffer.chunks(PAGE_LEN).map(|page| leaf_digest(&receiving.leaf_key, page)));
         } else {

@@ -10,6 +10,7 @@ use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::plan::{AttributeDiff, Policy, Verdict, must_break};
+use crate::session::extent::Compared;
 use crate::session::fate::Ended;
 use crate::types::{BatchId, Content, Entry, EntryIndex, EntryKind, LinkGroup, LossKind, Name, RelPath, Stage, limits};
 use crate::volume::{Identity, Status};
@@ -307,15 +308,16 @@ impl<'a> InBatch<'a> {
 
     /// A file that is compared by leaves, and what becomes of it.
     fn compare_with(&mut self, batch: &Arc<OpenBatch>, entry: Entry, status: &Status, how: How) -> Slot {
-        self.need.push(NeedItem { index: self.index(), have: Have::Basis(status.size) });
+        let movable = self.receiving.may_move(&entry, status, &how);
+        let compared = Compared { source_len: entry.size(), basis_len: status.size, movable };
+        self.need.push(NeedItem { index: self.index(), have: Have::Basis { len: status.size, movable } });
         self.jobs.push(Job {
             batch: self.id,
             index: self.index(),
             place: Arc::clone(&batch.place),
             name: entry.name.clone(),
             identity: status.identity,
-            basis_len: status.size,
-            source_len: entry.size(),
+            compared,
         });
         Slot::Awaited(Box::new(Plan { entry, how }))
     }

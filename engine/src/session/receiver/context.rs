@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
+use crate::delta::Anchors;
 use crate::plan::{XattrPolicy, temporary_name};
 use crate::session::error::SessionError;
 use crate::session::fate::{Ended, Fate, lock};
@@ -44,6 +45,7 @@ pub struct Receiving {
     pub xattrs: XattrPolicy,
     pub epoch: Epoch,
     pub leaf_key: LeafKey,
+    pub anchors: Anchors,
     pub session_key: SessionKey,
     pub control: Outbox,
     pub ledger: Ledger,
@@ -77,6 +79,12 @@ pub struct Receiving {
     pub refuses_clear: Option<String>,
     /// Something was in the way; it is gone after the deletes, and another pass puts the entry there.
     pub blocked: AtomicBool,
+    /// A delta made something else than it should: none is asked for any more.
+    pub mistrusts_deltas: AtomicBool,
+    /// Such a file waits for another pass.
+    pub compares_again: AtomicBool,
+    /// It was said that there is no room for second copies.
+    pub told_of_room: AtomicBool,
     pub temporaries: AtomicU64,
     pub written: AtomicU64,
 }

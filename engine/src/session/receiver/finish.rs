@@ -34,7 +34,7 @@ impl Receiving {
     pub fn finish_file(&self, batch: &OpenBatch, plan: &Plan, writer: FileWriter) -> Result<(), Ended> {
         let wants = |name: &[u8]| self.xattrs.wants(name);
         let mut attributes = self.attributes(&plan.entry, &wants, batch.place.inherited);
-        attributes.existing = matches!(plan.how, How::InPlace(_));
+        attributes.existing = writer.basis_is_in_place();
         let finished = writer.finish(plan.entry.size(), &attributes, Some(&plan.entry.name));
         self.published(batch, plan, finished)
     }

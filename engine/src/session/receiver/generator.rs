@@ -284,7 +284,8 @@ impl Generator {
             receiving.tally.scanned.store(end.entries, Relaxed);
             receiving.tally.bytes_total.store(end.bytes, Relaxed);
             let waited = !self.newcomers.is_empty();
-            again = self.delete(end)? || waited;
+            let compares = receiving.compares_again.swap(false, Relaxed);
+            again = self.delete(end)? || waited || compares;
         }
         receiving.post(&Message::PassDone { again });
         Ok(())

@@ -10,6 +10,7 @@
 mod arriving;
 mod basis;
 mod batches;
+mod beside;
 mod consider;
 mod context;
 mod existing;

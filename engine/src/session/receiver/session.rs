@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc as lanes, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::delta::session_key;
+use crate::delta::{Anchors, session_key};
 use crate::plan::{Excludes, XattrPolicy};
 use crate::session::crew::Crew;
 use crate::session::error::SessionError;
@@ -19,7 +19,7 @@ use crate::types::{Epoch, LeafKey, Options, Outcome, RootAttrs, SessionKey, Toke
 use crate::volume::{Lock, Volume, keeps_selinux};
 use crate::wire::{Hello, Message, PassKind, Refuse, RefuseReason, Report, Welcome};
 
-use super::basis::{self, BasisQueue};
+use super::basis::{self, BasisQueue, Question};
 use super::batches::Batches;
 use super::context::Receiving;
 use super::generator::{Generator, Order};
@@ -134,6 +134,7 @@ fn receiving(
         bounds: registry.bounds.clone(),
         epoch,
         leaf_key,
+        anchors: Anchors::new(&leaf_key),
         session_key,
         control: control.clone(),
         ledger: Ledger::default(),
@@ -155,9 +156,20 @@ fn receiving(
         newcomers: AtomicU64::new(0),
         refuses_clear: slot.refuses_clear(),
         blocked: AtomicBool::new(false),
+        mistrusts_deltas: AtomicBool::new(false),
+        compares_again: AtomicBool::new(false),
+        told_of_room: AtomicBool::new(false),
         temporaries: AtomicU64::new(0),
         written: AtomicU64::new(0),
     })
+}
+
+/// The sender wants to know more of a basis.
+fn asked(receiving: &Receiving, question: Question) -> Result<(), SessionError> {
+    if receiving.basis.ask(question) {
+        return Ok(());
+    }
+    Err(SessionError::Protocol("it asks about a file that is not compared, or too much at once".to_owned()))
 }
 
 /// What a peer is told that a session failed with `error`; nothing when it knows, or does not listen any more.
@@ -355,13 +367,14 @@ async fn follow(
                 lock(&receiving.peer).push(problem);
                 continue;
             }
-            Message::Ask(ask) => {
-                if !receiving.basis.ask(ask) {
-                    let what = "it asks for pages of a file that is not compared".to_owned();
-                    return receiving.fate.fail(SessionError::Protocol(what));
-                }
-                continue;
-            }
+            Message::Ask(ask) => match asked(&receiving, Question::Pages(ask)) {
+                Ok(()) => continue,
+                Err(error) => return receiving.fate.fail(error),
+            },
+            Message::Sketch(sketch) => match asked(&receiving, Question::Sketch(sketch)) {
+                Ok(()) => continue,
+                Err(error) => return receiving.fate.fail(error),
+            },
             Message::Goodbye => {
                 let _ = said_goodbye.send(());
                 return;

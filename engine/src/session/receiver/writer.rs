@@ -8,6 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use crate::delta::content_digest;
 use crate::session::error::SessionError;
+use crate::session::extent::Compared;
 use crate::session::fate::{Ended, LOOK_AGAIN, lock};
 use crate::tunnel::Outbox;
 use crate::types::limits::{LANE_ACK_EVERY, LANE_CREDIT};
@@ -16,7 +17,6 @@ use crate::volume::{self, FileWriter, Identity};
 use crate::wire::{DataView, FileEnd, FileState, Frame, FrameKind, Message, PackItem, PackView, RunKind, Runs};
 
 use super::arriving::{Arriving, End};
-use super::basis::{leaves_in, segments_compared};
 use super::batches::{How, OpenBatch, Place, Plan, basis_of, status_of};
 use super::context::Receiving;
 use super::links::Failure;
@@ -146,8 +146,8 @@ impl Writer {
     /// One small file, whole or otherwise.
     fn packed(&self, batch: &OpenBatch, plan: Plan, item: &PackItem, content: &[u8]) -> Result<(), Ended> {
         let receiving = &self.receiving;
-        if let Some((_, basis_len)) = basis_of(&plan.how) {
-            receiving.basis.answered(leaves_in(0, basis_len));
+        if let Some(compared) = compared(&plan) {
+            receiving.basis.answered(compared.credit(0));
         }
         match item {
             PackItem::Whole(_) if matches!(plan.how, How::Compare(_)) => {
@@ -216,7 +216,7 @@ impl Writer {
         }
     }
 
-    fn rebuild(&self, place: &Place, name: &Name, basis: Identity) -> Result<FileWriter, volume::Error> {
+    pub(super) fn rebuild(&self, place: &Place, name: &Name, basis: Identity) -> Result<FileWriter, volume::Error> {
         match FileWriter::temporary(&place.dir, &self.receiving.temporary(), Some((name, basis))) {
             // What may not be read was not compared either: everything comes.
             Err(error) if error.is_privilege() => FileWriter::temporary(&place.dir, &self.receiving.temporary(), None),
@@ -227,23 +227,26 @@ impl Writer {
     fn data(&mut self, frame: &Frame) -> Result<(), Ended> {
         let receiving = Arc::clone(&self.receiving);
         let view = DataView::parse(frame).map_err(|e| self.wire_error(e))?;
-        if view.head.compressed {
-            return Err(receiving.broke("it sent compressed content, which was not agreed"));
-        }
-        if content_digest(&receiving.session_key, view.covered, view.payload) != view.digest {
-            return Err(receiving.broke("content arrived with a wrong digest"));
-        }
-        let len = view.payload.len() as u64;
+        let (len, offset) = (u64::from(view.head.len), view.head.offset);
         receiving.charge(len)?;
         let batch = self.open_batch(view.head.batch)?;
         let arriving = self.arriving(&batch, view.head.index)?;
-        self.begin(&batch, &arriving)?;
-        self.apply(&batch, &arriving, view.head.offset, len, |writer| writer.write_at(view.payload, view.head.offset))?;
+        if view.head.beside {
+            self.turn(&batch, &arriving)?
+        } else {
+            self.begin(&batch, &arriving)?
+        }
+        let content = self.content(&arriving, &view)?;
+        self.apply(&batch, &arriving, offset, len, |writer| {
+            content.as_ref().map_or(Ok(()), |content| writer.write_at(content, offset))
+        })?;
         match arriving.plan.how {
             How::Compare(_) => arriving.differs(),
             How::Discard => {}
             How::Create | How::CreateBeside | How::InPlace(_) | How::Rebuild(_) | How::Replace => {
-                receiving.tally.add(|t| &t.literal, len)
+                let literal = view.payload.len() as u64;
+                receiving.tally.add(|t| &t.literal, literal);
+                receiving.tally.add(|t| &t.copied, len - literal);
             }
         }
         self.taken += len;
@@ -251,7 +254,7 @@ impl Writer {
     }
 
     /// Something differs: a file that was only compared so far is written from here on.
-    fn begin(&self, batch: &OpenBatch, arriving: &Arriving) -> Result<(), Ended> {
+    pub(super) fn begin(&self, batch: &OpenBatch, arriving: &Arriving) -> Result<(), Ended> {
         let How::Rebuild(status) = &arriving.plan.how else { return Ok(()) };
         let begun = arriving.begin(|stretches| {
             batch.place.touch();
@@ -277,22 +280,20 @@ impl Writer {
         operation: impl FnOnce(&FileWriter) -> Result<(), volume::Error>,
     ) -> Result<(), Ended> {
         let receiving = &self.receiving;
-        if !arriving.has_failed() {
-            let writer = arriving.writer.read().unwrap_or_else(PoisonError::into_inner);
-            let done = writer.as_ref().map_or(Ok(()), operation);
-            drop(writer);
-            if let Err(error) = done {
-                arriving.fail();
-                receiving.failed(path(batch, &arriving.plan), Stage::Write, error)?;
-            }
+        // Held until it is covered: a file that turns must know everything that was written.
+        let writer = arriving.writer.read().unwrap_or_else(PoisonError::into_inner);
+        if !arriving.has_failed()
+            && let Err(error) = writer.as_ref().map_or(Ok(()), operation)
+        {
+            arriving.fail();
+            receiving.failed(path(batch, &arriving.plan), Stage::Write, error)?;
         }
         let covered = arriving
             .cover(offset, len)
             .map_err(|_| receiving.broke("the operations of a file's segment have a gap or an overlap"))?;
-        if let (Some(segment), Some((_, basis_len))) = (covered, basis_of(&arriving.plan.how))
-            && segment < segments_compared(basis_len, arriving.plan.entry.size())
-        {
-            receiving.basis.answered(leaves_in(segment, basis_len));
+        drop(writer);
+        if let (Some(segment), Some(compared)) = (covered, compared(&arriving.plan)) {
+            receiving.basis.answered(compared.credit(segment));
         }
         Ok(())
     }
@@ -309,13 +310,16 @@ impl Writer {
         let receiving = Arc::clone(&self.receiving);
         let batch = self.open_batch(runs.batch)?;
         let arriving = self.arriving(&batch, runs.index)?;
-        let has_basis = basis_of(&arriving.plan.how).is_some();
+        let basis_len = basis_of(&arriving.plan.how).map(|(_, len)| len);
+        if runs.beside && !matches!(arriving.plan.how, How::Rebuild(_)) {
+            self.turn(&batch, &arriving)?;
+        }
         let mut offset = runs.offset;
         for run in &runs.runs {
             let end = offset.checked_add(run.len).ok_or_else(|| receiving.broke("a run ends beyond all bounds"))?;
             let len = run.len;
             let deferred = run.kind == RunKind::Copy && arriving.defer(offset, len);
-            if run.kind == RunKind::Hole {
+            if matches!(run.kind, RunKind::Hole | RunKind::Moved { .. }) {
                 self.begin(&batch, &arriving)?;
                 if matches!(arriving.plan.how, How::Compare(_)) {
                     // Zeros that the sender did not call equal: something else is here.
@@ -325,13 +329,19 @@ impl Writer {
             let operation = |writer: &FileWriter| match run.kind {
                 RunKind::Copy if deferred => Ok(()),
                 RunKind::Copy => writer.copy_from_basis(offset, len),
+                RunKind::Moved { from } => writer.move_from_basis(from, offset, len),
                 RunKind::Hole => writer.hole(offset, len),
                 RunKind::Void => Ok(()),
             };
             receiving.progress.bytes_done.fetch_add(len, Relaxed);
             match run.kind {
-                RunKind::Copy if !has_basis => return Err(receiving.broke("it copies from a basis that is not there")),
-                RunKind::Copy => receiving.tally.add(|t| &t.copied, len),
+                RunKind::Copy if basis_len.is_none() => {
+                    return Err(receiving.broke("it copies from a basis that is not there"));
+                }
+                RunKind::Moved { from } if basis_len.is_none_or(|basis| from.saturating_add(len) > basis) => {
+                    return Err(receiving.broke("it copies what the basis does not have"));
+                }
+                RunKind::Copy | RunKind::Moved { .. } => receiving.tally.add(|t| &t.copied, len),
                 RunKind::Hole => receiving.tally.add(|t| &t.holes, len),
                 RunKind::Void => arriving.fail(),
             }
@@ -405,6 +415,12 @@ fn is_as_long(plan: &Plan) -> bool {
     status_of(&plan.how).is_some_and(|status| status.size == plan.entry.size())
 }
 
-fn path(batch: &OpenBatch, plan: &Plan) -> RelPath {
+/// What is compared of a file; whether its basis is movable plays no part in what is answered.
+fn compared(plan: &Plan) -> Option<Compared> {
+    let (_, basis_len) = basis_of(&plan.how)?;
+    Some(Compared { source_len: plan.entry.size(), basis_len, movable: false })
+}
+
+pub(super) fn path(batch: &OpenBatch, plan: &Plan) -> RelPath {
     batch.place.dir.path().join(&plan.entry.name)
 }

@@ -1,27 +1,39 @@
-//! Segments of a file the receiver has a basis for: compared by leaves, those that differ by pages, and only what then
-//! differs is sent.
+//! Segments of a file the receiver has a basis for: compared by leaves where they stand or shifted, what differs by pages or
+//! by signatures, and only what then differs is sent.
 //!
-//! Between leaves and pages nothing is kept but what is equal: the leaves that differ are read again, from a warm cache.
+//! ```text
+//!  leaves ──> compare where they stand ──> few differ: ask for their pages ────────────> send what differs
+//!                 └─ many in a row differ: align with a shift ──> ask for signatures ──┘
+//! ```
+//!
+//! Between a question and its answer nothing is kept but where the pieces are: what differs is read again, from a warm cache.
 //! A file that changes in between is found out at its end, by its times.
 
 use std::sync::Arc;
 
-use crate::delta::{Basis, Piece, compare_hole, compare_pages, compare_segment};
+use crate::delta::{
+    Basis, Piece, SegmentLeaves, Surroundings, Window, align, compare_hole, compare_pages, compare_segment,
+    dense_windows, windows,
+};
 use crate::session::fate::Ended;
-use crate::types::limits::{DATA_LEN_MAX, LEAF_LEN, PAGE_LEN, REFINED_LEAVES_MAX};
+use crate::types::limits::{LEAF_LEN, LEAVES_LOST_MIN, PAGE_LEN, REFINED_LEAVES_MAX};
 use crate::types::{LeafDigest, SegmentIndex};
 use crate::volume::{Extent, SourceFile};
-use crate::wire::{Run, RunKind};
 
-use super::feed::Parked;
+use super::feed::{Asked, Parked};
 use super::large::{LargeFile, Opening};
-use super::reader::{Reader, Spoiled};
+use super::reader::{Reader, Spoiled, Target};
+
+const LEAF: u64 = LEAF_LEN as u64;
+
+/// Pages that are equal in less than one of so many parts of a stretch do not help it.
+const DENSE_SHARE: u64 = 8;
 
 /// What became of a segment.
 pub(super) enum Compared {
     /// Its operations were sent.
     Sent,
-    /// It waits for pages.
+    /// It waits for pages or signatures.
     Parked,
 }
 
@@ -32,154 +44,313 @@ impl Reader {
         file: &Arc<LargeFile>,
         source: &SourceFile,
         segment: SegmentIndex,
-        leaves: &[LeafDigest],
+        leaves: &SegmentLeaves,
         at: &mut u64,
     ) -> Result<Result<Compared, Spoiled>, Ended> {
-        let (start, len) = file.span(segment);
-        let basis = if leaves.is_empty() { Basis::Zeros } else { Basis::Digests(leaves) };
-        let (key, basis_len) = (self.sending.leaf_key, file.basis_in(segment));
-        if matches!(source.next_extent(start, start + len), Ok(Extent::Hole { len: hole }) if hole == len) {
-            let pieces = compare_hole(&key, len, basis, basis_len);
-            return self.send_pieces(file, &pieces, &[], at).map(|()| Ok(Compared::Sent));
-        }
         let mut buffer = std::mem::take(&mut self.buffer);
-        buffer.resize(usize::try_from(len).unwrap_or(0), 0);
-        let result = match self.read(file, source, &mut buffer, start) {
-            Err(Spoiled) => Ok(Err(Spoiled)),
-            Ok(()) => {
-                let pieces = compare_segment(&key, &buffer, basis, basis_len);
-                let leaves = to_be_refined(&pieces, basis, basis_len);
-                if leaves.is_empty() {
-                    self.send_pieces(file, &pieces, &buffer, at).map(|()| Ok(Compared::Sent))
-                } else {
-                    self.feed.park(&self.sending, Parked { file: Arc::clone(file), segment, pieces, leaves });
-                    Ok(Ok(Compared::Parked))
-                }
-            }
-        };
+        let result = self.compare(file, (source, &mut buffer), segment, leaves, at);
         self.buffer = buffer;
         result
     }
 
-    /// Sends a parked segment, now that the pages of its leaves are known.
-    pub(super) fn refine(&mut self, parked: &Parked, pages: &[LeafDigest]) -> Result<(), Ended> {
+    fn compare(
+        &self,
+        file: &Arc<LargeFile>,
+        (source, buffer): (&SourceFile, &mut Vec<u8>),
+        segment: SegmentIndex,
+        leaves: &SegmentLeaves,
+        at: &mut u64,
+    ) -> Result<Result<Compared, Spoiled>, Ended> {
+        let (start, len) = file.span(segment);
+        let basis = if leaves.digests.is_empty() { Basis::Zeros } else { Basis::Digests(&leaves.digests) };
+        let (key, basis_len) = (self.sending.leaf_key, file.compared.basis_in(segment.0));
+        if matches!(source.next_extent(start, start + len), Ok(Extent::Hole { len: hole }) if hole == len) {
+            let pieces = compare_hole(&key, len, basis, basis_len);
+            return self.send_pieces(&target(file, segment, &pieces), &pieces, &[], at).map(|()| Ok(Compared::Sent));
+        }
+        if file.compared.movable && file.course().shift() != 0 {
+            return self.shifted_segment(file, source, segment, buffer, at);
+        }
+        buffer.resize(usize::try_from(len).unwrap_or(0), 0);
+        if let Err(Spoiled) = self.read(file, source, buffer, start) {
+            return Ok(Err(Spoiled));
+        }
+        let pieces = compare_segment(&key, buffer, basis, basis_len);
+        if file.compared.movable && is_lost(&pieces) {
+            return self.shifted_segment(file, source, segment, buffer, at);
+        }
+        self.ask_for_pages(file, segment, pieces, buffer, at).map(Ok)
+    }
+
+    /// Parks a segment of which some leaves differ, or sends it.
+    fn ask_for_pages(
+        &self,
+        file: &Arc<LargeFile>,
+        segment: SegmentIndex,
+        pieces: Vec<Piece>,
+        bytes: &[u8],
+        at: &mut u64,
+    ) -> Result<Compared, Ended> {
+        let basis_len = file.compared.basis_in(segment.0);
+        let leaves = to_be_refined(&pieces, basis_len);
+        let nearly_all = leaves.len() > REFINED_LEAVES_MAX;
+        if leaves.is_empty() || (nearly_all && !file.course().refine_all()) {
+            return self.send_pieces(&target(file, segment, &pieces), &pieces, bytes, at).map(|()| Compared::Sent);
+        }
+        let asked = Asked::Pages(leaves);
+        self.feed.park(&self.sending, Parked { file: Arc::clone(file), segment, pieces, asked });
+        Ok(Compared::Parked)
+    }
+
+    /// A segment whose leaves do not stand where the basis has them: aligned with the shift that held last or a new one.
+    pub(super) fn shifted_segment(
+        &self,
+        file: &Arc<LargeFile>,
+        source: &SourceFile,
+        segment: SegmentIndex,
+        buffer: &mut Vec<u8>,
+        at: &mut u64,
+    ) -> Result<Result<Compared, Spoiled>, Ended> {
+        let (from, len) = file.span(segment);
+        let (start, to) = (from - from.min(LEAF), from + len);
+        let end = file.size.min(to.saturating_add(LEAF));
+        buffer.resize(usize::try_from(end - start).unwrap_or(0), 0);
+        if let Err(Spoiled) = self.read(file, source, buffer, start) {
+            return Ok(Err(Spoiled));
+        }
+        let (hint, search) = {
+            let mut course = file.course();
+            (course.shift(), course.search())
+        };
+        let surroundings = Surroundings { bytes: buffer, start, from, to };
+        let keys = (&self.sending.leaf_key, &self.sending.anchors);
+        let aligned = align(keys, surroundings, &file.known(), hint, search);
+        let mut pieces = aligned.pieces;
+        let moved: u64 = pieces.iter().map(|piece| if let Piece::Moved { len, .. } = piece { *len } else { 0 }).sum();
+        // A shift that holds at the end of the segment is taken to hold to the end of the file.
+        let gain = if aligned.shift == 0 { moved } else { file.size - from };
+        let turned = file.course().learn((aligned.shift, aligned.lost), (moved, gain), file.size, &mut pieces);
+        let bytes = buffer.get(usize::try_from(from - start).unwrap_or(0)..).unwrap_or_default();
+        if !turned {
+            return self.ask_for_pages(file, segment, pieces, bytes, at).map(Ok);
+        }
+        let asked = sound(file, windows(&pieces, from, file.compared.basis_len));
+        if asked.is_empty() {
+            return self.send_pieces(&target(file, segment, &pieces), &pieces, bytes, at).map(|()| Ok(Compared::Sent));
+        }
+        let asked = Asked::Signatures(asked);
+        self.feed.park(&self.sending, Parked { file: Arc::clone(file), segment, pieces, asked });
+        Ok(Ok(Compared::Parked))
+    }
+
+    /// Goes on with a parked segment from where it begins, by `send`, which may park it again.
+    pub(super) fn resume(
+        &mut self,
+        parked: &Parked,
+        send: impl FnOnce(&Self, &SourceFile, &mut Vec<u8>, &mut u64) -> Result<Result<Compared, Spoiled>, Ended>,
+    ) -> Result<(), Ended> {
         let file = &parked.file;
         let (start, len) = file.span(parked.segment);
         let mut at = start;
         if let (false, Opening::Open(source)) = (file.is_spoiled(), file.opened(|| Opening::Failed)) {
             let mut buffer = std::mem::take(&mut self.buffer);
-            let sent = self.send_refined(parked, source, pages, &mut buffer, &mut at);
+            let sent = send(self, source, &mut buffer, &mut at);
             self.buffer = buffer;
-            if let Err(Spoiled) = sent? {
-                tracing::debug!(index = file.index.0, at, "the rest of a segment is void");
+            match sent? {
+                Ok(Compared::Sent) => {}
+                Ok(Compared::Parked) => return Ok(()),
+                Err(Spoiled) => tracing::debug!(index = file.index.0, at, "the rest of a segment is void"),
             }
         }
-        self.feed.answer(file.leaves_in(parked.segment));
+        self.feed.answer(file.compared.credit(parked.segment.0));
         self.cover(file, at, start + len, len)
     }
 
-    fn send_refined(
+    /// Sends a parked segment, now that the pages of its leaves are known; or asks for signatures, when hardly a page was
+    /// equal.
+    pub(super) fn send_refined(
         &self,
-        parked: &Parked,
-        source: &SourceFile,
-        mut pages: &[LeafDigest],
-        buffer: &mut Vec<u8>,
+        (parked, leaves): (&Parked, &[u8]),
+        pages: &[LeafDigest],
+        (source, buffer): (&SourceFile, &mut Vec<u8>),
         at: &mut u64,
-    ) -> Result<Result<(), Spoiled>, Ended> {
+    ) -> Result<Result<Compared, Spoiled>, Ended> {
         let file = &parked.file;
+        if let Err(Spoiled) = self.read_literals(parked, source, buffer) {
+            return Ok(Err(Spoiled));
+        }
+        let refined = self.refine((parked, leaves), pages, buffer);
         let (start, _) = file.span(parked.segment);
-        let basis_len = file.basis_in(parked.segment);
+        let equal: u64 =
+            refined.iter().flatten().map(|piece| if let Piece::Copy(len) = piece { *len } else { 0 }).sum();
+        if leaves.len() > REFINED_LEAVES_MAX {
+            file.course().refined_all(equal * DENSE_SHARE >= buffer.len() as u64);
+        }
+        let dense = file.compared.movable && is_lost(&parked.pieces) && equal * DENSE_SHARE < buffer.len() as u64;
+        if dense && file.course().sketch_densely(buffer.len() as u64, file.size) {
+            let shift = file.course().shift();
+            let asked = sound(file, dense_windows(&parked.pieces, start, file.compared.basis_len, shift));
+            if !asked.is_empty() {
+                let (pieces, asked) = (parked.pieces.clone(), Asked::Signatures(asked));
+                let parked = Parked { file: Arc::clone(file), segment: parked.segment, pieces, asked };
+                self.feed.park(&self.sending, parked);
+                return Ok(Ok(Compared::Parked));
+            }
+        }
+        let target = target(file, parked.segment, &parked.pieces);
+        let mut bytes = buffer.as_slice();
+        let mut refined = refined.iter();
+        for piece in &parked.pieces {
+            let refined = refined.next();
+            let (Piece::Literal(len), Some(pieces)) = (*piece, refined) else {
+                self.send_pieces(&target, &[*piece], &[], at)?;
+                continue;
+            };
+            let (now, later) = bytes.split_at_checked(usize::try_from(len).unwrap_or(0)).unwrap_or((bytes, &[]));
+            bytes = later;
+            self.send_pieces(&target, pieces, now, at)?;
+        }
+        Ok(Ok(Compared::Sent))
+    }
+
+    /// The bytes of a segment's literal pieces, one after the other.
+    fn read_literals(&self, parked: &Parked, source: &SourceFile, buffer: &mut Vec<u8>) -> Result<(), Spoiled> {
+        buffer.clear();
+        let (mut at, _) = parked.file.span(parked.segment);
+        for piece in &parked.pieces {
+            if let Piece::Literal(len) = *piece {
+                let read = buffer.len();
+                buffer.resize(read + usize::try_from(len).unwrap_or(0), 0);
+                self.read(&parked.file, source, buffer.get_mut(read..).unwrap_or_default(), at)?;
+            }
+            at += piece.len();
+        }
+        Ok(())
+    }
+
+    /// For each literal piece what is left of it by pages; for each other piece nothing.
+    fn refine(
+        &self,
+        (parked, leaves): (&Parked, &[u8]),
+        mut pages: &[LeafDigest],
+        mut bytes: &[u8],
+    ) -> Vec<Vec<Piece>> {
+        let basis_len = parked.file.compared.basis_in(parked.segment.0);
+        let mut within = 0;
+        let mut refined = Vec::new();
+        for piece in &parked.pieces {
+            let mut pieces = Vec::new();
+            let end = within + piece.len();
+            while matches!(piece, Piece::Literal(_)) && within < end {
+                let part = (end - within).min(LEAF);
+                let (leaf, rest) = bytes.split_at_checked(usize::try_from(part).unwrap_or(0)).unwrap_or((bytes, &[]));
+                bytes = rest;
+                let of_basis = basis_len.saturating_sub(within).min(LEAF);
+                let asked = u8::try_from(within / LEAF).is_ok_and(|leaf| leaves.contains(&leaf));
+                let count = if asked { usize::try_from(of_basis).unwrap_or(0).div_ceil(PAGE_LEN) } else { 0 };
+                let (now, later) = pages.split_at_checked(count).unwrap_or((pages, &[]));
+                pages = later;
+                pieces.extend(compare_pages(&self.sending.leaf_key, leaf, now, of_basis));
+                within += part;
+            }
+            within = end;
+            refined.push(pieces);
+        }
+        refined
+    }
+
+    /// Sends a parked segment, now that the signatures of its windows are known.
+    pub(super) fn send_patched(
+        &self,
+        (parked, windows): (&Parked, &[Window]),
+        signatures: &[Vec<u8>],
+        (source, buffer): (&SourceFile, &mut Vec<u8>),
+        at: &mut u64,
+    ) -> Result<Result<Compared, Spoiled>, Ended> {
+        let file = &parked.file;
+        let target = target(file, parked.segment, &parked.pieces);
+        let mut known = windows.iter().zip(signatures).peekable();
+        let mut saved = 0;
         for piece in &parked.pieces {
             let Piece::Literal(len) = *piece else {
-                self.send_pieces(file, &[*piece], &[], at)?;
+                self.send_pieces(&target, &[*piece], &[], at)?;
                 continue;
             };
             let end = *at + len;
             while *at < end {
-                let part = (end - *at).min(LEAF_LEN as u64);
+                let window = known.next_if(|(window, _)| window.at == *at);
+                let next = known.peek().map_or(end, |(window, _)| window.at.min(end));
+                let part = window.map_or(next - *at, |(window, _)| window.len.min(end - *at)).min(LEAF * 4);
                 buffer.resize(usize::try_from(part).unwrap_or(0), 0);
                 if let Err(Spoiled) = self.read(file, source, buffer, *at) {
                     return Ok(Err(Spoiled));
                 }
-                let within = *at - start;
-                let of_basis = basis_len.saturating_sub(within).min(LEAF_LEN as u64);
-                let asked = u8::try_from(within / LEAF_LEN as u64).is_ok_and(|leaf| parked.leaves.contains(&leaf));
-                let count = if asked { usize::try_from(of_basis).unwrap_or(0).div_ceil(PAGE_LEN) } else { 0 };
-                let (now, later) = pages.split_at_checked(count).unwrap_or((pages, &[]));
-                pages = later;
-                let pieces = compare_pages(&self.sending.leaf_key, buffer, now, of_basis);
-                self.send_pieces(file, &pieces, buffer, at)?;
+                match window {
+                    Some((window, signature)) => saved += self.delta(&target, window, signature, buffer)?,
+                    None => self.plain(&target, *at, buffer)?,
+                }
+                *at += part;
             }
         }
-        Ok(Ok(()))
-    }
-
-    /// Sends pieces that lie one after the other from `at` on; `bytes` are what was read there, and are not looked at for
-    /// pieces that need none.
-    fn send_pieces(&self, file: &LargeFile, pieces: &[Piece], bytes: &[u8], at: &mut u64) -> Result<(), Ended> {
-        let mut rest = bytes;
-        for piece in pieces {
-            let len = piece.len();
-            let (now, later) = rest.split_at_checked(usize::try_from(len).unwrap_or(0)).unwrap_or((rest, &[]));
-            rest = later;
-            match piece {
-                Piece::Copy(_) => {
-                    self.runs(file, *at, &[Run { kind: RunKind::Copy, len }])?;
-                    self.sending.tally.add(|t| &t.copied, len);
-                    *at += len;
-                }
-                Piece::Zero(_) => {
-                    self.runs(file, *at, &[Run { kind: RunKind::Hole, len }])?;
-                    self.sending.tally.add(|t| &t.holes, len);
-                    *at += len;
-                }
-                Piece::Literal(_) => {
-                    for chunk in now.chunks(DATA_LEN_MAX) {
-                        let sent: Result<(), std::convert::Infallible> =
-                            self.data(file, *at, chunk.len() as u64, |into| {
-                                into.copy_from_slice(chunk);
-                                Ok(())
-                            })?;
-                        let Ok(()) = sent;
-                        *at += chunk.len() as u64;
-                    }
-                }
-            }
-        }
-        Ok(())
+        let looked_at: u64 = windows.iter().map(|window| window.len).sum();
+        file.course().sketched(saved * DENSE_SHARE >= looked_at);
+        Ok(Ok(Compared::Sent))
     }
 }
 
-/// The leaves whose pages are worth asking for: those that differ and that the basis reaches into, unless nearly all do.
-fn to_be_refined(pieces: &[Piece], basis: Basis<'_>, basis_len: u64) -> Vec<u8> {
+/// The windows whose part of the basis is still what its leaves said.
+fn sound(file: &LargeFile, mut windows: Vec<Window>) -> Vec<Window> {
+    let course = file.course();
+    windows.retain(|window| course.is_sound(window));
+    windows
+}
+
+/// Where the operations of a segment go: beside, or in place, where from now on they may have overwritten the basis.
+pub(super) fn target<'a>(file: &'a LargeFile, segment: SegmentIndex, pieces: &[Piece]) -> Target<'a> {
+    let changes = pieces.iter().any(|piece| !matches!(piece, Piece::Copy(_)));
+    Target { file, beside: file.course().begin(segment, changes) }
+}
+
+/// Whether so many leaves in a row differ that they may have been shifted: many, or the last two.
+fn is_lost(pieces: &[Piece]) -> bool {
+    let differs = |piece: &Piece, leaves: u64| matches!(piece, Piece::Literal(len) if *len >= leaves * LEAF);
+    pieces.iter().any(|piece| differs(piece, LEAVES_LOST_MIN as u64))
+        || pieces.last().is_some_and(|last| differs(last, 2))
+}
+
+/// The leaves whose pages may be asked for: those that differ and that the basis reaches into.
+fn to_be_refined(pieces: &[Piece], basis_len: u64) -> Vec<u8> {
     let mut leaves = Vec::new();
     let mut start = 0;
     for piece in pieces {
         if let Piece::Literal(len) = piece {
-            let from = start / LEAF_LEN as u64;
-            let to = (start + len).min(basis_len).div_ceil(LEAF_LEN as u64);
+            let from = start / LEAF;
+            let to = (start + len).min(basis_len).div_ceil(LEAF);
             leaves.extend((from..to).filter_map(|leaf| u8::try_from(leaf).ok()));
         }
         start += piece.len();
     }
-    if leaves.len() > REFINED_LEAVES_MAX || basis == Basis::Zeros { Vec::new() } else { leaves }
+    leaves
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const LEAF: u64 = LEAF_LEN as u64;
-
     #[test]
     fn only_leaves_that_differ_and_have_a_basis_are_refined() {
-        let digests = [LeafDigest([0; 16])];
-        let basis = Basis::Digests(&digests);
         let pieces = [Piece::Copy(LEAF), Piece::Literal(2 * LEAF), Piece::Zero(LEAF), Piece::Literal(3 * LEAF)];
-        assert_eq!(to_be_refined(&pieces, basis, 7 * LEAF), [1, 2, 4, 5, 6]);
-        assert_eq!(to_be_refined(&pieces, basis, 4 * LEAF + 1), [1, 2, 4]);
-        assert!(to_be_refined(&pieces, basis, LEAF).is_empty());
-        assert!(to_be_refined(&pieces, Basis::Zeros, 7 * LEAF).is_empty());
-        assert!(to_be_refined(&[Piece::Literal(128 * LEAF)], basis, 128 * LEAF).is_empty());
+        assert_eq!(to_be_refined(&pieces, 7 * LEAF), [1, 2, 4, 5, 6]);
+        assert_eq!(to_be_refined(&pieces, 4 * LEAF + 1), [1, 2, 4]);
+        assert!(to_be_refined(&pieces, LEAF).is_empty());
+        assert_eq!(to_be_refined(&[Piece::Literal(128 * LEAF)], 128 * LEAF).len(), 128);
+    }
+
+    #[test]
+    fn a_shift_is_suspected_where_many_leaves_in_a_row_differ() {
+        let (copy, literal) = (|n| Piece::Copy(n * LEAF), |n| Piece::Literal(n * LEAF));
+        assert!(!is_lost(&[copy(50), literal(15), copy(63)]));
+        assert!(is_lost(&[copy(50), literal(16), copy(62)]));
+        assert!(is_lost(&[copy(126), literal(2)]) && !is_lost(&[copy(127), literal(1)]));
     }
 }

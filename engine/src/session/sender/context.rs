@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
+use crate::delta::Anchors;
 use crate::plan::{Excludes, XattrPolicy};
 use crate::session::error::SessionError;
 use crate::session::fate::{Fate, lock};
@@ -26,6 +27,7 @@ pub struct Sending {
     pub excludes: Excludes,
     pub xattrs: XattrPolicy,
     pub leaf_key: LeafKey,
+    pub anchors: Anchors,
     pub session_key: SessionKey,
     pub control: Outbox,
     pub book: Book,

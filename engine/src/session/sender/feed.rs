@@ -3,14 +3,16 @@
 //! Called by the control task and the scanner; it never waits.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
-use crate::delta::Piece;
+use crate::delta::{Piece, SegmentLeaves, Window};
 use crate::session::error::SessionError;
+use crate::session::extent::Compared;
 use crate::session::fate::lock;
-use crate::types::{BatchId, EntryIndex, SegmentIndex, limits};
-use crate::wire::{Ask, Have, Leaves, Message, Need, NeedItem, Pages};
+use crate::types::{BatchId, EntryIndex, LeafDigest, SegmentIndex, limits};
+use crate::wire::{Ask, Have, Leaves, Message, Need, NeedItem, Pages, Signatures, Sketch};
 
 use super::book::{SentBatch, SentFile};
 use super::context::Sending;
@@ -23,18 +25,33 @@ pub struct Feed {
     compared: Mutex<HashMap<(BatchId, EntryIndex), Arc<LargeFile>>>,
     /// Leaves that came and are not answered, as the receiver counts them.
     leaves_open: AtomicU64,
-    /// Segments that wait for pages.
+    /// Segments that wait for pages or signatures.
     parked: Mutex<HashMap<(BatchId, EntryIndex, SegmentIndex), Parked>>,
 }
 
-/// A segment that was compared by leaves and waits for the pages of those that differ.
+/// A segment that was compared by leaves and waits to know more of those that differ.
 #[derive(Debug)]
 pub struct Parked {
     pub file: Arc<LargeFile>,
     pub segment: SegmentIndex,
     pub pieces: Vec<Piece>,
-    /// The leaves asked for.
-    pub leaves: Vec<u8>,
+    pub asked: Asked,
+}
+
+/// What was asked of the receiver about a segment.
+#[derive(Debug)]
+pub enum Asked {
+    /// The pages of these leaves.
+    Pages(Vec<u8>),
+    /// The signatures of these windows.
+    Signatures(Vec<Window>),
+}
+
+/// What the receiver answered.
+#[derive(Debug)]
+pub enum Answer {
+    Pages(Vec<LeafDigest>),
+    Signatures(Vec<Vec<u8>>),
 }
 
 /// Files of one pack: cut when their sizes reach a frame's worth.
@@ -77,34 +94,56 @@ impl Feed {
             }
             return;
         }
-        let basis = match have {
-            Have::Nothing => 0,
-            Have::Basis(len) => len,
+        let (basis_len, movable) = match have {
+            Have::Nothing => (0, false),
+            Have::Basis { len, movable } => (len, movable),
         };
-        let large = Arc::new(LargeFile::new(Arc::clone(&packs.batch), file.index, size, basis));
-        let (compared, all) = (large.segments_compared(), large.segments());
-        if compared > 0 {
+        let compared = Compared { source_len: size, basis_len, movable };
+        let large = Arc::new(LargeFile::new(Arc::clone(&packs.batch), file.index, compared));
+        if compared.listed() > 0 {
             lock(&self.compared).insert((packs.batch.id, file.index), Arc::clone(&large));
         }
-        if compared < all {
-            sending.work.push(Work::Stretch { file: large, next: compared, end: all });
+        // Of a movable basis the rest may come from anywhere: it waits until everything is known.
+        if compared.listed() == 0 || !movable {
+            push_rest(sending, &large, compared.answered()..large.segments());
         }
     }
 
-    /// Asks for the pages of a segment's leaves and keeps what is known of it until they come.
+    /// Asks for more about a segment and keeps what is known of it until that comes.
     pub fn park(&self, sending: &Sending, parked: Parked) {
         let (batch, index, segment) = (parked.file.batch.id, parked.file.index, parked.segment);
-        let ask = Message::Ask(Ask { batch, index, segment, leaves: parked.leaves.clone() });
+        let ask = match &parked.asked {
+            Asked::Pages(leaves) => Message::Ask(Ask { batch, index, segment, leaves: leaves.clone() }),
+            Asked::Signatures(windows) => {
+                let parts = windows.iter().map(|window| (window.from, window.reach)).collect();
+                Message::Sketch(Sketch { batch, index, segment, parts })
+            }
+        };
         lock(&self.parked).insert((batch, index, segment), parked);
         sending.post(&ask);
     }
 
     /// The pages of a parked segment.
     pub fn pages(&self, sending: &Sending, pages: Pages) -> Result<(), SessionError> {
-        let parked = lock(&self.parked).remove(&(pages.batch, pages.index, pages.segment));
+        self.answered(sending, (pages.batch, pages.index, pages.segment), Answer::Pages(pages.digests))
+    }
+
+    /// The signatures of a parked segment.
+    pub fn signatures(&self, sending: &Sending, signatures: Signatures) -> Result<(), SessionError> {
+        let Signatures { batch, index, segment, signatures } = signatures;
+        self.answered(sending, (batch, index, segment), Answer::Signatures(signatures))
+    }
+
+    fn answered(
+        &self,
+        sending: &Sending,
+        of: (BatchId, EntryIndex, SegmentIndex),
+        answer: Answer,
+    ) -> Result<(), SessionError> {
+        let parked = lock(&self.parked).remove(&of);
         let parked =
-            parked.ok_or_else(|| SessionError::Protocol("it sent pages that were not asked for".to_owned()))?;
-        sending.work.push(Work::Refine { parked: Box::new(parked), pages: pages.digests });
+            parked.ok_or_else(|| SessionError::Protocol("it answered something that was not asked".to_owned()))?;
+        sending.work.push(Work::Parked { parked: Box::new(parked), answer });
         Ok(())
     }
 
@@ -139,16 +178,27 @@ impl Feed {
         let key = (leaves.batch, leaves.index);
         let mut compared = lock(&self.compared);
         let large = compared.get(&key).cloned().ok_or_else(unexpected)?;
-        if !large.expect_leaves(leaves.segment) {
-            return Err(unexpected());
-        }
-        if leaves.segment.0 + 1 == large.segments_compared() {
+        let Leaves { segment, digests, anchors, .. } = leaves;
+        let ready = large.leaves_came(segment, SegmentLeaves { digests, anchors }).ok_or_else(unexpected)?;
+        if segment.0 + 1 == large.compared.listed() {
             compared.remove(&key);
         }
         drop(compared);
-        self.charge(large.leaves_in(leaves.segment))?;
-        sending.work.push(Work::Segment { file: large, segment: leaves.segment, leaves: leaves.digests });
+        self.charge(large.compared.credit(segment.0))?;
+        for (segment, leaves) in ready.segments {
+            sending.work.push(Work::Segment { file: Arc::clone(&large), segment, leaves });
+        }
+        if let Some(rest) = ready.rest {
+            push_rest(sending, &large, rest);
+        }
         Ok(())
+    }
+}
+
+/// Segments that have no basis of their own.
+fn push_rest(sending: &Sending, large: &Arc<LargeFile>, rest: Range<u64>) {
+    if !rest.is_empty() {
+        sending.work.push(Work::Stretch { file: Arc::clone(large), next: rest.start, end: rest.end });
     }
 }
 

@@ -1,14 +1,19 @@
 //! A large file on its way: opened once, read by several threads segment by segment, ended once.
 
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
+use crate::delta::{Known, SegmentLeaves};
+use crate::session::extent::Compared;
 use crate::session::fate::lock;
 use crate::types::{EntryIndex, SegmentIndex, limits};
 use crate::volume::{SourceFile, Stability};
 use crate::wire::FileState;
 
 use super::book::{SentBatch, SentFile};
+use super::course::Course;
 
 /// What came of opening the file.
 #[derive(Debug)]
@@ -26,33 +31,56 @@ pub struct LargeFile {
     pub index: EntryIndex,
     /// Bytes of it, as scanned.
     pub size: u64,
-    /// Bytes the receiver has of it, 0 when it has nothing.
-    pub basis: u64,
+    /// What the receiver has of it.
+    pub compared: Compared,
+    course: Mutex<Course>,
+    leaves: Mutex<Came>,
     opening: OnceLock<Opening>,
     state: Mutex<FileState>,
     segments_left: AtomicU64,
-    leaves_next: AtomicU64,
+}
+
+/// Leaves that came.
+#[derive(Debug, Default)]
+struct Came {
+    /// Segments whose leaves came so far; they come in order, each once.
+    next: u64,
+    /// Segments that were given to be compared.
+    given: u64,
+    /// The leaves around what is being compared, of a movable basis.
+    kept: BTreeMap<u64, Arc<SegmentLeaves>>,
+}
+
+/// What can be compared now that more leaves came.
+#[derive(Debug)]
+pub struct Ready {
+    /// These segments, each with its leaves.
+    pub segments: Vec<(SegmentIndex, Arc<SegmentLeaves>)>,
+    /// Nothing more comes; these segments of the source have no basis of their own.
+    pub rest: Option<Range<u64>>,
 }
 
 impl LargeFile {
-    /// A file of `size` bytes of which the receiver has `basis`.
-    pub fn new(batch: Arc<SentBatch>, index: EntryIndex, size: u64, basis: u64) -> Self {
+    /// A file of which the receiver has that.
+    pub fn new(batch: Arc<SentBatch>, index: EntryIndex, compared: Compared) -> Self {
+        let size = compared.source_len;
         let segments = size.div_ceil(limits::SEGMENT_LEN);
         Self {
             batch,
             index,
             size,
-            basis,
+            compared,
+            course: Mutex::default(),
+            leaves: Mutex::default(),
             opening: OnceLock::new(),
             state: Mutex::new(FileState::AsScanned),
             segments_left: AtomicU64::new(segments),
-            leaves_next: AtomicU64::new(0),
         }
     }
 
-    /// Segments for which the receiver sends leaves.
-    pub fn segments_compared(&self) -> u64 {
-        self.basis.min(self.size).div_ceil(limits::SEGMENT_LEN)
+    /// How it is going.
+    pub fn course(&self) -> MutexGuard<'_, Course> {
+        lock(&self.course)
     }
 
     /// All segments.
@@ -66,21 +94,35 @@ impl LargeFile {
         (start, (self.size - start).min(limits::SEGMENT_LEN))
     }
 
-    /// Bytes of the basis within a segment.
-    pub fn basis_in(&self, segment: SegmentIndex) -> u64 {
-        let start = segment.0.saturating_mul(limits::SEGMENT_LEN);
-        self.basis.saturating_sub(start).min(limits::SEGMENT_LEN)
+    /// The leaves of a segment came: what may be compared now. `None` when it is not the next one, or not as it should be.
+    ///
+    /// With a movable basis a segment waits for the leaves of some after it: bytes may have been removed.
+    pub fn leaves_came(&self, segment: SegmentIndex, leaves: SegmentLeaves) -> Option<Ready> {
+        let listed = self.compared.listed();
+        let anchored = leaves.anchors.len() == if self.compared.movable { leaves.digests.len() } else { 0 };
+        let mut came = lock(&self.leaves);
+        if segment.0 != came.next || segment.0 >= listed || !anchored {
+            return None;
+        }
+        came.next += 1;
+        came.kept.insert(segment.0, Arc::new(leaves));
+        let is_last = came.next == listed;
+        let ahead = if self.compared.movable && !is_last { limits::SHIFT_AHEAD } else { 0 };
+        let upto = came.next.saturating_sub(ahead).min(self.compared.answered());
+        let segments = (came.given..upto)
+            .filter_map(|segment| came.kept.get(&segment).map(|leaves| (SegmentIndex(segment), Arc::clone(leaves))))
+            .collect();
+        came.given = came.given.max(upto);
+        let behind = if self.compared.movable { limits::SHIFT_BEHIND } else { 0 };
+        let first = came.given.saturating_sub(behind);
+        came.kept = came.kept.split_off(&first);
+        let rest = upto..self.segments();
+        Some(Ready { segments, rest: (is_last && self.compared.movable).then_some(rest) })
     }
 
-    /// Leaves of the basis within a segment.
-    pub fn leaves_in(&self, segment: SegmentIndex) -> u64 {
-        self.basis_in(segment).div_ceil(limits::LEAF_LEN as u64)
-    }
-
-    /// Whether `segment` is the next one whose leaves may come; leaves come in order, each once.
-    pub fn expect_leaves(&self, segment: SegmentIndex) -> bool {
-        segment.0 < self.segments_compared()
-            && self.leaves_next.compare_exchange(segment.0, segment.0 + 1, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    /// What is known of the basis around the segment at hand.
+    pub fn known(&self) -> Known {
+        Known { len: self.compared.basis_len, segments: lock(&self.leaves).kept.clone() }
     }
 
     /// The file as scanned.

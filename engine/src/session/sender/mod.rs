@@ -12,7 +12,9 @@
 
 mod book;
 mod compare;
+mod content;
 mod context;
+mod course;
 mod feed;
 mod large;
 mod passes;

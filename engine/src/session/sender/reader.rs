@@ -5,17 +5,19 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::delta::{content_digest, leaf_digests};
+use crate::delta::{Piece, SegmentLeaves, content_digest, leaf_digests};
+use crate::session::error::SessionError;
 use crate::session::fate::{Ended, Fate};
 use crate::tunnel::Outbox;
 use crate::types::{EntryIndex, LeafDigest, RelPath, SegmentIndex, Stage, limits};
 use crate::volume::{Extent, Opened, SourceFile, Stability};
-use crate::wire::{self, DataHead, FileEnd, FileState, Message, PackItem, Run, RunKind, Runs};
+use crate::wire::{self, FileEnd, FileState, Message, PackItem, Run, RunKind};
 
 use super::book::{SentBatch, SentFile};
-use super::compare::Compared;
+use super::compare::{Compared, target};
+pub(super) use super::content::Target;
 use super::context::Sending;
-use super::feed::Feed;
+use super::feed::{Answer, Asked, Feed, Parked};
 use super::large::{LargeFile, Opening};
 use super::work::{LaneCredit, Work};
 
@@ -46,7 +48,7 @@ impl Reader {
                     }
                     self.segment(&file, SegmentIndex(next), None)?;
                 }
-                Work::Refine { parked, pages } => self.refine(&parked, &pages)?,
+                Work::Parked { parked, answer } => self.answered(&parked, &answer)?,
                 Work::Segment { file, segment, leaves } => self.segment(&file, segment, Some(&leaves))?,
             }
         }
@@ -72,7 +74,7 @@ impl Reader {
     fn send_pack(&self, batch: &SentBatch, items: &[(EntryIndex, PackItem)], contents: &[u8]) -> Result<(), Ended> {
         let key = &self.sending.session_key;
         let frame = wire::pack_frame(batch.id, items, contents, |said, held| content_digest(key, said, held));
-        self.send_content(frame, contents.len() as u64)
+        self.send_content(frame, contents.len() as u64, contents.len() as u64)
     }
 
     /// Appends a small file's content; what else became of it is its item.
@@ -134,7 +136,7 @@ impl Reader {
         &mut self,
         file: &Arc<LargeFile>,
         segment: SegmentIndex,
-        leaves: Option<&[LeafDigest]>,
+        leaves: Option<&SegmentLeaves>,
     ) -> Result<(), Ended> {
         let (start, len) = file.span(segment);
         let mut at = start;
@@ -146,15 +148,25 @@ impl Reader {
                     Err(Spoiled) => Err(Spoiled),
                 },
                 // Its zeros are found by reading: a comparison with nothing, which never has to ask for pages.
-                None if source.hides_holes() => self.compared_segment(file, source, segment, &[], &mut at)?.map(|_| ()),
-                None => self.plain_segment(file, source, &mut at, start + len)?,
+                None if source.hides_holes() => {
+                    self.compared_segment(file, source, segment, &SegmentLeaves::default(), &mut at)?.map(|_| ())
+                }
+                // Bytes were inserted before it: what the basis has at its end stands here.
+                None if file.course().shift() != 0 => match self.shifted_rest(file, source, segment, &mut at)? {
+                    Ok(Compared::Parked) => return Ok(()),
+                    Ok(Compared::Sent) => Ok(()),
+                    Err(Spoiled) => Err(Spoiled),
+                },
+                None => {
+                    self.plain_segment(&target(file, segment, &[Piece::Literal(len)]), source, &mut at, start + len)?
+                }
             };
             if let Err(Spoiled) = done {
                 tracing::debug!(index = file.index.0, at, "the rest of a segment is void");
             }
         }
         if leaves.is_some() {
-            self.feed.answer(file.leaves_in(segment));
+            self.feed.answer(file.compared.credit(segment.0));
         }
         self.cover(file, at, start + len, len)
     }
@@ -162,13 +174,44 @@ impl Reader {
     /// What was not sent of a segment is void; then it is covered.
     pub(super) fn cover(&self, file: &LargeFile, at: u64, end: u64, len: u64) -> Result<(), Ended> {
         if at < end {
-            self.runs(file, at, &[Run { kind: RunKind::Void, len: end - at }])?;
+            let beside = file.course().is_beside();
+            self.runs(&Target { file, beside }, at, &[Run { kind: RunKind::Void, len: end - at }])?;
         }
         self.sending.progress.bytes_done.fetch_add(len, Relaxed);
         match file.segment_covered() {
             Some(state) => self.end(file, state),
             None => Ok(()),
         }
+    }
+
+    fn shifted_rest(
+        &mut self,
+        file: &Arc<LargeFile>,
+        source: &SourceFile,
+        segment: SegmentIndex,
+        at: &mut u64,
+    ) -> Result<Result<Compared, Spoiled>, Ended> {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let result = self.shifted_segment(file, source, segment, &mut buffer, at);
+        self.buffer = buffer;
+        result
+    }
+
+    /// What a parked segment waited for is here.
+    fn answered(&mut self, parked: &Parked, answer: &Answer) -> Result<(), Ended> {
+        self.resume(parked, |reader, source, buffer, at| match (&parked.asked, answer) {
+            (Asked::Pages(leaves), Answer::Pages(pages)) => {
+                reader.send_refined((parked, leaves), pages, (source, buffer), at)
+            }
+            (Asked::Signatures(windows), Answer::Signatures(signatures)) => {
+                reader.send_patched((parked, windows), signatures, (source, buffer), at)
+            }
+            (Asked::Pages(_) | Asked::Signatures(_), _) => {
+                let error = SessionError::Protocol("it answered something that was not asked".to_owned());
+                reader.sending.fate.fail(error);
+                Err(Ended)
+            }
+        })
     }
 
     fn end(&self, file: &LargeFile, state: FileState) -> Result<(), Ended> {
@@ -217,11 +260,12 @@ impl Reader {
     /// A segment of which the receiver has nothing: its extents, read straight into frames.
     fn plain_segment(
         &self,
-        file: &LargeFile,
+        target: &Target<'_>,
         source: &SourceFile,
         at: &mut u64,
         end: u64,
     ) -> Result<Result<(), Spoiled>, Ended> {
+        let file = target.file;
         while *at < end {
             let extent = match source.next_extent(*at, end) {
                 Ok(extent) => extent,
@@ -232,7 +276,7 @@ impl Reader {
             };
             match extent {
                 Extent::Hole { len } => {
-                    self.runs(file, *at, &[Run { kind: RunKind::Hole, len }])?;
+                    self.runs(target, *at, &[Run { kind: RunKind::Hole, len }])?;
                     self.sending.tally.add(|t| &t.holes, len);
                     *at += len;
                 }
@@ -240,7 +284,7 @@ impl Reader {
                     let extent_end = *at + len;
                     while *at < extent_end {
                         let len = (extent_end - *at).min(limits::DATA_LEN_MAX as u64);
-                        match self.data(file, *at, len, |into| self.read(file, source, into, *at))? {
+                        match self.data(target, *at, len, |into| self.read(file, source, into, *at))? {
                             Ok(()) => *at += len,
                             Err(Spoiled) => return Ok(Err(Spoiled)),
                         }
@@ -251,40 +295,15 @@ impl Reader {
         Ok(Ok(()))
     }
 
-    /// One data frame whose content `fill` reads straight into it.
-    pub(super) fn data<E>(
-        &self,
-        file: &LargeFile,
-        offset: u64,
-        len: u64,
-        fill: impl FnOnce(&mut [u8]) -> Result<(), E>,
-    ) -> Result<Result<(), E>, Ended> {
-        let key = &self.sending.session_key;
-        let head = DataHead {
-            batch: file.batch.id,
-            index: file.index,
-            offset,
-            len: u32::try_from(len).unwrap_or(u32::MAX),
-            compressed: false,
-        };
-        match wire::data_frame(&head, fill, |said, held| content_digest(key, said, held)) {
-            Ok(frame) => self.send_content(frame, len).map(Ok),
-            Err(error) => Ok(Err(error)),
-        }
-    }
-
-    pub(super) fn runs(&self, file: &LargeFile, offset: u64, runs: &[Run]) -> Result<(), Ended> {
-        self.send(Message::Runs(Runs { batch: file.batch.id, index: file.index, offset, runs: runs.to_vec() }).encode())
-    }
-
-    fn send_content(&self, frame: Vec<u8>, len: u64) -> Result<(), Ended> {
+    /// Sends a frame of `len` bytes of content, of which `literal` are in it.
+    pub(super) fn send_content(&self, frame: Vec<u8>, len: u64, literal: u64) -> Result<(), Ended> {
         self.credit.take(len, self.fate())?;
-        self.sending.tally.add(|t| &t.literal, len);
-        self.sending.progress.bytes_sent.fetch_add(len, Relaxed);
+        self.sending.tally.add(|t| &t.literal, literal);
+        self.sending.progress.bytes_sent.fetch_add(literal, Relaxed);
         self.send(frame)
     }
 
-    fn send(&self, frame: Vec<u8>) -> Result<(), Ended> {
+    pub(super) fn send(&self, frame: Vec<u8>) -> Result<(), Ended> {
         self.fate().check()?;
         self.lane.blocking_send(frame).map_err(|_| Ended)
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use crate::delta::session_key;
+use crate::delta::{Anchors, session_key};
 use crate::plan::{Excludes, XattrPolicy};
 use crate::session::crew::Crew;
 use crate::session::error::SessionError;
@@ -59,6 +59,7 @@ pub async fn run(job: &SendVolume) -> Result<Report, SessionError> {
             no_setuid: false,
         },
         leaf_key: welcome.leaf_key,
+        anchors: Anchors::new(&welcome.leaf_key),
         session_key: session_key(&nonce, &welcome.nonce, welcome.epoch),
         control: control.clone(),
         book: Book::default(),
@@ -258,6 +259,7 @@ fn answer(
         Message::Need(need) => feed.need(sending, &need)?,
         Message::Leaves(leaves) => feed.leaves(sending, leaves)?,
         Message::Pages(pages) => feed.pages(sending, pages)?,
+        Message::Signatures(signatures) => feed.signatures(sending, signatures)?,
         Message::BatchDone(id) => {
             let batch = sending
                 .book

@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex};
 
+use crate::delta::SegmentLeaves;
 use crate::session::fate::{Ended, Fate, LOOK_AGAIN, lock};
 use crate::types::{EntryIndex, LeafDigest, SegmentIndex, limits};
 
 use super::book::SentBatch;
-use super::feed::Parked;
+use super::feed::{Answer, Parked};
 use super::large::LargeFile;
 
 /// One piece of work for a reading thread.
@@ -19,10 +20,10 @@ pub enum Work {
     Compare { batch: Arc<SentBatch>, index: EntryIndex, leaves: Vec<LeafDigest> },
     /// Segments of a large file that the receiver has nothing of, from the first to before the second.
     Stretch { file: Arc<LargeFile>, next: u64, end: u64 },
-    /// A segment whose pages have come.
-    Refine { parked: Box<Parked>, pages: Vec<LeafDigest> },
+    /// A segment that waited for something, and what it waited for.
+    Parked { parked: Box<Parked>, answer: Answer },
     /// One segment of a large file with the leaves of its basis.
-    Segment { file: Arc<LargeFile>, segment: SegmentIndex, leaves: Vec<LeafDigest> },
+    Segment { file: Arc<LargeFile>, segment: SegmentIndex, leaves: Arc<SegmentLeaves> },
 }
 
 /// A queue of work; bounded by the credit of the batches and segments it comes from.

@@ -3,8 +3,14 @@
 use super::super::Message;
 use super::*;
 
-const HEAD: DataHead =
-    DataHead { batch: BatchId(300), index: EntryIndex(7), offset: limits::SEGMENT_LEN - 5, len: 5, compressed: false };
+const HEAD: DataHead = DataHead {
+    batch: BatchId(300),
+    index: EntryIndex(7),
+    offset: limits::SEGMENT_LEN - 5,
+    len: 5,
+    coding: Coding::Plain,
+    beside: false,
+};
 
 /// A digest that tells what it was made over.
 fn digest(head: &[u8], content: &[u8]) -> Digest {
@@ -55,9 +61,9 @@ fn compressed_data_is_shorter_than_what_it_unfolds_to() {
     let with = |payload: usize| {
         let body = [&[0x31, 0, 0, 0, 5, 1][..], &[0; 32], &vec![9; payload]].concat();
         let frame = Frame::new(body).unwrap();
-        DataView::parse(&frame).map(|view| (view.head.compressed, view.payload.len()))
+        DataView::parse(&frame).map(|view| (view.head.coding, view.payload.len()))
     };
-    assert_eq!(with(4), Ok((true, 4)));
+    assert_eq!(with(4), Ok((Coding::Zstd, 4)));
     assert_eq!(with(5), Err(WireError::Contents { expected: 5, found: 5 }));
 }
 
@@ -79,6 +85,7 @@ fn runs_may_meet_at_a_segments_end_but_not_cross_it() {
         index: EntryIndex(0),
         offset: 0,
         runs: vec![Run { kind: RunKind::Copy, len: first }, Run { kind: RunKind::Hole, len: 2 }],
+        beside: false,
     };
     let decode = |runs: Runs| Runs::decode(&frame(&runs.encode()));
     assert_eq!(decode(runs(limits::SEGMENT_LEN)), Ok(runs(limits::SEGMENT_LEN)));
