@@ -16,6 +16,7 @@ mod existing;
 mod extras;
 mod finish;
 mod generator;
+mod kept;
 mod ledger;
 mod level;
 mod links;
