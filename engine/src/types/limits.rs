@@ -77,6 +77,8 @@ pub const PROBLEM_TEXT_LEN_MAX: usize = 8_192;
 pub const EXTRAS_KEPT_MAX: usize = 100_000;
 /// Full passes that follow the first because something changed or was in the way.
 pub const REPEATED_PASSES_MAX: u32 = 2;
+/// Names of hard-link groups that wait until all names of their file are known; about 20 MiB with the longest names.
+pub const LINK_NAMES_WAITING_MAX: usize = 65_536;
 /// Hard-link groups remembered at once.
 pub const LINK_GROUPS_MAX: usize = 4_000_000;
 

@@ -55,6 +55,8 @@ enum Shape {
     },
     InPlace {
         old_len: u64,
+        /// Names its inode may have: with another one, something else would be changed too.
+        names_max: u64,
         /// The mtime that marks the file as incomplete, until it was set.
         mark: Mutex<Option<Timestamp>>,
     },
@@ -96,33 +98,33 @@ impl FileWriter {
         Ok(Self::new(dir, file, Shape::Temporary { name: Some(temp.clone()), basis }))
     }
 
-    /// Opens the regular file `name`, which must be `identity`, to be changed where it is into a source's file of this
-    /// `mtime` and `size`. Changes nothing yet.
+    /// Opens the regular file `name`, which must be the inode that was `seen`, to be changed where it is into a source's
+    /// file of this `mtime` and `size`. Changes nothing yet.
     ///
-    /// `None` when it must not be or cannot be written in place: it has setuid, setgid or capabilities, is a running
-    /// program, or its mode keeps us out. A [`Self::temporary`] works there.
+    /// `None` when it must not be or cannot be written in place: it has setuid, setgid or capabilities, has got a name it
+    /// did not have, is a running program, or its mode keeps us out. A [`Self::temporary`] works there.
     ///
     /// # Errors
     /// When it is gone or another inode.
     pub fn in_place(
         dir: &Arc<Dir>,
         name: &Name,
-        identity: Identity,
+        seen: &Status,
         mtime: Timestamp,
         size: u64,
     ) -> Result<Option<Self>, Error> {
-        let (file, status) = match open_file(dir, name, identity, OFlags::RDWR) {
+        let (file, status) = match open_file(dir, name, seen.identity, OFlags::RDWR) {
             Err(Error { errno: Errno::ACCESS | Errno::PERM | Errno::TXTBSY, .. }) => return Ok(None),
             opened => opened?,
         };
         let capable = Place::Open(file.as_fd()).has(CAPABILITY).cannot("read a file's capabilities")?;
-        if capable || status.mode.is_set_id() {
+        if capable || status.mode.is_set_id() || status.nlink > seen.nlink {
             return Ok(None);
         }
         let source_mtime = dir.site.clamp(mtime);
         let looks_done = status.size == size && status.mtime == source_mtime;
         let mark = Mutex::new(looks_done.then(|| mark_beside(source_mtime)));
-        Ok(Some(Self::new(dir, file, Shape::InPlace { old_len: status.size, mark })))
+        Ok(Some(Self::new(dir, file, Shape::InPlace { old_len: status.size, names_max: seen.nlink, mark })))
     }
 
     /// Writes to a device where it is. Its data is brought to disk by the volume's sync.
@@ -230,8 +232,8 @@ impl FileWriter {
         }
         // A new file has the mtime of its last write; one in place keeps its own while nothing is written.
         let untouched = self.basis_is_in_place() && !*self.changed.get_mut();
-        let seen = if untouched { MtimeSeen::Valid } else { MtimeSeen::Stale };
-        let applied = apply(&self.dir.site, &Handle::Borrowed(self.file.as_fd()), &have, seen, attributes)?;
+        let mtime_seen = if untouched { MtimeSeen::Valid } else { MtimeSeen::Stale };
+        let applied = apply(&self.dir.site, &Handle::Borrowed(self.file.as_fd()), &have, mtime_seen, attributes)?;
         if let Shape::Temporary { name: temporary, .. } = &mut self.shape {
             if let (Some(from), Some(to)) = (temporary.as_ref(), final_name) {
                 self.dir.rename(from, to)?;
@@ -266,9 +268,12 @@ impl FileWriter {
 
     /// Notes a change; the first one of a file that looks like the source's makes it look different, on disk, first.
     fn mark_incomplete(&self) -> Result<(), Error> {
-        if let Shape::InPlace { mark, .. } = &self.shape {
+        if let Shape::InPlace { mark, names_max, .. } = &self.shape {
             // Held until the mark is on disk: no other thread may write before that.
             let mut mark = mark.lock().unwrap_or_else(PoisonError::into_inner);
+            if !self.changed.load(Ordering::Acquire) && Status::of_open(&self.file)?.nlink > *names_max {
+                return Err(Error { op: "change a file that has just got another name", errno: Errno::STALE });
+            }
             if let Some(mtime) = *mark {
                 set_mtime(&self.file, mtime).cannot("mark a file as incomplete")?;
                 retry_on_intr(|| rustix::fs::fsync(&self.file)).cannot("mark a file as incomplete")?;

@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::plan::{Policy, Verdict, must_break};
+use crate::plan::{Policy, Verdict};
 use crate::session::fate::Ended;
 use crate::types::{BatchId, Content, Entry, EntryIndex, EntryKind, LinkGroup, Name, RelPath, Stage, limits};
 use crate::volume::{Identity, Status};
@@ -26,7 +26,7 @@ use super::moved::Newcomer;
 pub use super::existing::Existing;
 
 /// Files at least this large are patched in place: below, a second copy costs less than it protects.
-const IN_PLACE_LEN_MIN: u64 = 4 * 1_048_576;
+pub const IN_PLACE_LEN_MIN: u64 = 4 * 1_048_576;
 
 /// A directory that was announced, and what of it stands.
 pub struct Subdir {
@@ -188,6 +188,15 @@ impl<'a> InBatch<'a> {
             verdict = Verdict::Replace;
         }
         let place = &batch.place;
+        if let Some(existing) = &existing {
+            if !receiving.inodes.take(existing.status.identity, entry.link) {
+                // Another entry changes that inode in this pass: there is nothing to read or to keep in it.
+                verdict = Verdict::Replace;
+            }
+            if receiving.waits_for_its_names(place, &entry, existing, verdict) {
+                return Ok(Slot::Settled);
+            }
+        }
         match (verdict, existing) {
             (Verdict::Create | Verdict::MakeWay, _) | (_, None) => self.make(batch, entry, How::Create),
             (Verdict::Replace, Some(_)) => self.make(batch, entry, How::Replace),
@@ -285,10 +294,8 @@ impl<'a> InBatch<'a> {
         let compares = self.receiving.options.checksum || self.receiving.mode() != PassMode::Transfer;
         let large = entry.size() > limits::PACKED_FILE_LEN_MAX;
         let useful = status.size > 0 && entry.size() > 0 && (large || compares);
-        let in_place = !self.receiving.options.atomic
-            && !must_break(&entry, &existing.plan)
-            && !status.mode.is_set_id()
-            && !existing.has_capability()
+        let in_place = self.receiving.may_be_in_place(existing)
+            && !self.receiving.must_break(&entry, existing)
             && (!large || entry.size().max(status.size) >= IN_PLACE_LEN_MIN);
         if !useful {
             self.need.push(NeedItem { index: self.index(), have: Have::Nothing });

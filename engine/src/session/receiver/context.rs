@@ -18,6 +18,7 @@ use crate::wire::{Message, PassKind};
 
 use super::basis::BasisQueue;
 use super::batches::Batches;
+use super::inodes::Inodes;
 use super::ledger::Ledger;
 use super::links::Links;
 use super::single::Single;
@@ -49,6 +50,7 @@ pub struct Receiving {
     pub ledger: Ledger,
     pub batches: Batches,
     pub links: Links,
+    pub inodes: Inodes,
     pub basis: BasisQueue,
     pub tally: Arc<Tally>,
     /// What the sender met.

@@ -31,7 +31,7 @@ impl Receiving {
         let status = &existing.status;
         let unclaimed = entry.link.is_none_or(|group| self.links.claim(status.identity, group));
         let differs = self.attributes_differ(entry, existing, diff);
-        let breaks = entry.kind() == EntryKind::File && must_break(entry, &existing.plan);
+        let breaks = entry.kind() == EntryKind::File && self.must_break(entry, existing);
         if breaks && differs || (entry.kind() == EntryKind::File && !unclaimed) {
             return self.break_links(place, entry, status);
         }

@@ -16,6 +16,7 @@ mod existing;
 mod extras;
 mod finish;
 mod generator;
+mod inodes;
 mod kept;
 mod ledger;
 mod level;

@@ -23,6 +23,7 @@ use super::basis::{self, BasisQueue};
 use super::batches::Batches;
 use super::context::Receiving;
 use super::generator::{Generator, Order};
+use super::inodes::Inodes;
 use super::ledger::Ledger;
 use super::links::Links;
 use super::registry::{Registry, Slot};
@@ -139,6 +140,7 @@ fn receiving(
         ledger: Ledger::default(),
         batches: Batches::default(),
         links: Links::default(),
+        inodes: Inodes::default(),
         basis: BasisQueue::default(),
         tally: slot.tally_of(&hello.run),
         peer: Mutex::default(),

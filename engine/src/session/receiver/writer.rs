@@ -204,7 +204,7 @@ impl Writer {
                     return FileWriter::device(&place.dir, device);
                 }
                 let size = plan.entry.size();
-                match FileWriter::in_place(&place.dir, name, status.identity, plan.entry.mtime, size)? {
+                match FileWriter::in_place(&place.dir, name, status, plan.entry.mtime, size)? {
                     Some(writer) => Ok(writer),
                     None => self.rebuild(place, name, status.identity),
                 }
