@@ -132,14 +132,29 @@ fn any_edit_of_any_file_gives_the_same_bytes_and_a_second_run_changes_nothing() 
     })
 }
 
-/// Files for each way a second run has: patched in place, rebuilt beside, moved, linked, sparse.
-const FILES: [(&str, u64); 6] = [
+#[test]
+fn a_checked_run_over_an_empty_file_touches_nothing() -> Result<()> {
+    // Found by `any_edit...`: with `--checksum` an empty file got a new inode in each run.
+    within(60, |scene| {
+        let (source, destination) = (scene.dir("source")?, scene.path("destination"));
+        std::fs::write(source.join("empty"), "")?;
+        let ferry = Ferry::new(scene)?;
+        ferry.sync(&source, &destination, &["--checksum"])?.exits(0)?;
+        let before = compare::snapshot(&destination)?;
+        ferry.sync(&source, &destination, &["--checksum"])?.exits(0)?;
+        compare::unmoved(&before, &compare::snapshot(&destination)?)
+    })
+}
+
+/// Files for each way a second run has: patched in place, rebuilt beside, moved, linked, copied from one that stands.
+const FILES: [(&str, u64); 7] = [
     ("patched", 9 * MIB),
     ("grown", 5 * MIB),
     ("rebuilt", 3 * MIB),
     ("small", 200_000),
     ("moved 0", 6 * MIB),
     ("linked", 5 * MIB),
+    ("a stays", 5 * MIB),
 ];
 
 fn build(source: &Path, seed: &mut Seed) -> Result<()> {
@@ -154,8 +169,11 @@ fn build(source: &Path, seed: &mut Seed) -> Result<()> {
 fn change(source: &Path, seed: &mut Seed, round: u64) -> Result<()> {
     let (old, new) = (format!("moved {round}"), format!("moved {}", round + 1));
     std::fs::rename(source.join(&old), source.join(&new))?;
-    for (name, _) in FILES {
-        let name = if name.starts_with("moved") { new.as_str() } else { name };
+    let (stays, copy) = (source.join("a stays"), source.join(format!("copy {round}")));
+    std::fs::copy(&stays, &copy)?;
+    std::fs::File::open(&copy)?.set_modified(std::fs::metadata(&stays)?.modified()?)?;
+    for (name, _) in FILES.iter().filter(|(name, _)| *name != "a stays") {
+        let name = if name.starts_with("moved") { new.as_str() } else { *name };
         let len = std::fs::metadata(source.join(name))?.len();
         let mut script: Vec<Edit> = (0..6).map(|_| page(seed, len)).collect();
         script.push(Edit::Overwrite { at: seed.below(len), len: len / 4, seed: seed.number() });

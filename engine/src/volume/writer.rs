@@ -47,7 +47,10 @@ pub struct FileWriter {
 
 #[derive(Debug)]
 enum Shape {
-    Created,
+    Created {
+        /// Another file to take content from, and what it was like when it was compared.
+        alike: Option<(OwnedFd, Status)>,
+    },
     Temporary {
         /// `None` once it has its final name.
         name: Option<Name>,
@@ -61,9 +64,7 @@ enum Shape {
         mark: Mutex<Option<Timestamp>>,
     },
     /// A block device of so many bytes: no length, no attributes, no mark but the run's exit code.
-    Device {
-        len: u64,
-    },
+    Device { len: u64 },
 }
 
 /// A file that is in place with its attributes.
@@ -82,7 +83,18 @@ impl FileWriter {
     /// When something of that name is there, or it cannot be made.
     pub fn create(dir: &Arc<Dir>, name: &Name) -> Result<Self, Error> {
         let file = create_file(dir, name, Bits::RUSR | Bits::WUSR)?;
-        Ok(Self::new(dir, file, Shape::Created))
+        Ok(Self::new(dir, file, Shape::Created { alike: None }))
+    }
+
+    /// The same, taking content from the regular file `basis`, which must stay as it was `seen` until the end.
+    ///
+    /// # Errors
+    /// When something of that name is there, it cannot be made, or the basis is not what was seen.
+    pub fn create_alike(dir: &Arc<Dir>, name: &Name, basis: (&Dir, &Name, &Status)) -> Result<Self, Error> {
+        let (above, standing, seen) = basis;
+        let (alike, _) = open_file(above, standing, seen.identity, OFlags::RDONLY)?;
+        let file = create_file(dir, name, Bits::RUSR | Bits::WUSR)?;
+        Ok(Self::new(dir, file, Shape::Created { alike: Some((alike, *seen)) }))
     }
 
     /// Makes the temporary file `temp`, mode 0600, which may take content from the regular file `basis`.
@@ -193,7 +205,7 @@ impl FileWriter {
         let op = "copy from the file's old content";
         let end = end_of(offset, len)?;
         match &self.shape {
-            Shape::Temporary { basis: Some(basis), .. } => {
+            Shape::Temporary { basis: Some(basis), .. } | Shape::Created { alike: Some((basis, _)) } => {
                 self.begin(offset, end)?;
                 // Blocks that are shared are on disk at once, with the length they give the file; what was written
                 // between them is not (seen on xfs: a power cut left zeros under the final size and time).
@@ -201,9 +213,10 @@ impl FileWriter {
                 copy_range(basis, &self.file, offset, len)
             }
             Shape::InPlace { old_len: len, .. } | Shape::Device { len } if end <= *len => Ok(()),
-            Shape::InPlace { .. } | Shape::Device { .. } | Shape::Temporary { basis: None, .. } | Shape::Created => {
-                Err(Error { op, errno: Errno::INVAL })
-            }
+            Shape::InPlace { .. }
+            | Shape::Device { .. }
+            | Shape::Temporary { basis: None, .. }
+            | Shape::Created { alike: None } => Err(Error { op, errno: Errno::INVAL }),
         }
     }
 
@@ -226,6 +239,7 @@ impl FileWriter {
         if self.needs_sync() {
             retry_on_intr(|| rustix::fs::fdatasync(&self.file)).cannot("write a file to disk")?;
         }
+        self.expect_alike()?;
         let have = Status::of_open(&self.file)?;
         if have.size != size {
             return Err(Error { op: "complete a file that somebody else is writing", errno: Errno::STALE });
@@ -251,7 +265,7 @@ impl FileWriter {
     fn old_len(&self) -> u64 {
         match self.shape {
             Shape::InPlace { old_len: len, .. } | Shape::Device { len } => len,
-            Shape::Created | Shape::Temporary { .. } => 0,
+            Shape::Created { .. } | Shape::Temporary { .. } => 0,
         }
     }
 
@@ -281,6 +295,17 @@ impl FileWriter {
             }
         }
         self.changed.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Another file that content was taken from must be as it was when it was compared.
+    fn expect_alike(&self) -> Result<(), Error> {
+        if let Shape::Created { alike: Some((basis, seen)) } = &self.shape {
+            let now = Status::of_open(basis)?;
+            if (now.size, now.mtime) != (seen.size, seen.mtime) {
+                return Err(Error { op: "copy from a file that somebody else is writing", errno: Errno::STALE });
+            }
+        }
         Ok(())
     }
 

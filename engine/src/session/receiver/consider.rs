@@ -15,6 +15,7 @@ use crate::types::{BatchId, Content, Entry, EntryIndex, EntryKind, LinkGroup, Na
 use crate::volume::{Identity, Status};
 use crate::wire::{Have, ItemChange, Message, Need, NeedItem};
 
+use super::alike::Standing;
 use super::basis::Job;
 use super::batches::{How, OpenBatch, Place, Plan, Slot};
 use super::context::{PassMode, Receiving};
@@ -208,6 +209,7 @@ impl<'a> InBatch<'a> {
             (Verdict::Content, Some(existing)) => Ok(self.ask(batch, entry, &existing)),
             (Verdict::Keep { attributes }, Some(existing)) => {
                 receiving.progress.bytes_done.fetch_add(entry.size(), Relaxed);
+                receiving.stands(place, &entry.name, &existing.status);
                 receiving.keep(place, &entry, &existing, attributes)?;
                 Ok(Slot::Settled)
             }
@@ -268,6 +270,9 @@ impl<'a> InBatch<'a> {
                 self.newcomers.push(Newcomer { size: entry.size(), mtime: entry.mtime, name: entry.name });
                 return Ok(Slot::Settled);
             }
+            if let (How::Create, Some(standing)) = (&how, self.receiving.alike(&entry)) {
+                return Ok(self.compare_to(&standing, entry, How::CreateAlike(Arc::clone(&standing))));
+            }
             let atomic = self.receiving.options.atomic && matches!(how, How::Create);
             let how = if atomic { How::CreateBeside } else { how };
             self.need.push(NeedItem { index: self.index(), have: Have::Nothing });
@@ -312,14 +317,21 @@ impl<'a> InBatch<'a> {
         self.compare_with(batch, entry, &status, how)
     }
 
-    /// A file that is compared by leaves, and what becomes of it.
+    /// A file that is compared with what stands at its name, and what becomes of it.
     fn compare_with(&mut self, batch: &Arc<OpenBatch>, entry: Entry, status: &Status, how: How) -> Slot {
+        let standing = Standing { place: Arc::clone(&batch.place), name: entry.name.clone(), status: *status };
+        self.compare_to(&standing, entry, how)
+    }
+
+    /// The same with any file that stands.
+    fn compare_to(&mut self, basis: &Standing, entry: Entry, how: How) -> Slot {
+        let status = &basis.status;
         self.need.push(NeedItem { index: self.index(), have: Have::Basis(status.size) });
         self.jobs.push(Job {
             batch: self.id,
             index: self.index(),
-            place: Arc::clone(&batch.place),
-            name: entry.name.clone(),
+            place: Arc::clone(&basis.place),
+            name: basis.name.clone(),
             identity: status.identity,
             basis_len: status.size,
             source_len: entry.size(),

@@ -16,6 +16,7 @@ use crate::types::{
 use crate::volume::{self, Applied, Attributes, Volume};
 use crate::wire::{Message, PassKind};
 
+use super::alike::Alike;
 use super::basis::BasisQueue;
 use super::batches::Batches;
 use super::inodes::Inodes;
@@ -51,6 +52,7 @@ pub struct Receiving {
     pub batches: Batches,
     pub links: Links,
     pub inodes: Inodes,
+    pub alike: Alike,
     pub basis: BasisQueue,
     pub tally: Arc<Tally>,
     /// What the sender met.

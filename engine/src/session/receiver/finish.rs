@@ -50,7 +50,7 @@ impl Receiving {
             Ok(Finished { applied, identity }) => {
                 self.applied(path, applied);
                 match plan.how {
-                    How::Create | How::CreateBeside => self.tally.add(|t| &t.created, 1),
+                    How::Create | How::CreateAlike(_) | How::CreateBeside => self.tally.add(|t| &t.created, 1),
                     _ if self.was_just_made() => self.tally.add(|t| &t.created, 1),
                     _ => self.tally.add(|t| &t.updated, 1),
                 }
@@ -74,7 +74,7 @@ impl Receiving {
         match how {
             How::Compare(status) => self.file_ready(&batch.place, &entry, status.identity),
             How::InPlace(_) | How::Rebuild(_) => self.keep_or_break(&batch.place, &Plan { entry, how }),
-            How::Create | How::CreateBeside | How::Replace | How::Discard => {
+            How::Create | How::CreateAlike(_) | How::CreateBeside | How::Replace | How::Discard => {
                 Err(self.broke("it calls a file the same that is not there"))
             }
         }

@@ -107,6 +107,7 @@ impl Generator {
         self.next_dir = 1;
         self.extras = Extras::default();
         receiving.links.clear();
+        receiving.alike.clear();
         receiving.blocked.store(false, Relaxed);
         let first = pass.number == 0 && pass.kind == PassKind::Transfer;
         receiving.unasked.store(first && receiving.empty && !receiving.options.dry_run, Relaxed);

@@ -7,6 +7,7 @@
 //!  lanes ----> writers -- content, attributes --> volume          ledger: directories last, deepest first
 //! ```
 
+mod alike;
 mod arriving;
 mod basis;
 mod batches;

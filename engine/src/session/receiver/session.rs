@@ -19,6 +19,7 @@ use crate::types::{Epoch, LeafKey, Options, Outcome, RootAttrs, SessionKey, Toke
 use crate::volume::{Lock, Volume, keeps_selinux};
 use crate::wire::{Hello, Message, PassKind, Refuse, RefuseReason, Report, Welcome};
 
+use super::alike::Alike;
 use super::basis::{self, BasisQueue};
 use super::batches::Batches;
 use super::context::Receiving;
@@ -141,6 +142,7 @@ fn receiving(
         batches: Batches::default(),
         links: Links::default(),
         inodes: Inodes::default(),
+        alike: Alike::default(),
         basis: BasisQueue::default(),
         tally: slot.tally_of(&hello.run),
         peer: Mutex::default(),

@@ -199,6 +199,14 @@ impl Writer {
         place.touch();
         match &plan.how {
             How::Create => FileWriter::create(&place.dir, name),
+            How::CreateAlike(standing) => {
+                let basis = (&*standing.place.dir, &standing.name, &standing.status);
+                match FileWriter::create_alike(&place.dir, name, basis) {
+                    // What may not be read was not compared either: everything comes.
+                    Err(error) if error.is_privilege() => FileWriter::create(&place.dir, name),
+                    opened => opened,
+                }
+            }
             How::InPlace(status) => {
                 if let Some(device) = self.receiving.volume.block_device() {
                     return FileWriter::device(&place.dir, device);
@@ -242,9 +250,12 @@ impl Writer {
         match arriving.plan.how {
             How::Compare(_) => arriving.differs(),
             How::Discard => {}
-            How::Create | How::CreateBeside | How::InPlace(_) | How::Rebuild(_) | How::Replace => {
-                receiving.tally.add(|t| &t.literal, len)
-            }
+            How::Create
+            | How::CreateAlike(_)
+            | How::CreateBeside
+            | How::InPlace(_)
+            | How::Rebuild(_)
+            | How::Replace => receiving.tally.add(|t| &t.literal, len),
         }
         self.taken += len;
         self.finish_if_complete(&batch, view.head.index, &arriving)

@@ -234,6 +234,30 @@ fn a_file_that_got_another_name_is_not_written_in_place() {
 }
 
 #[test]
+fn a_new_file_takes_content_from_one_that_stays_as_it_was() {
+    let scratch = Scratch::new();
+    let sub = scratch.root().make_dir(&name("sub")).unwrap();
+    scratch.put("f", vec![1; 3 * LEAF as usize]);
+    let seen = scratch.status("f");
+    let alike = |file: &str| FileWriter::create_alike(&sub, &name(file), (scratch.root(), &name("f"), &seen)).unwrap();
+    let writer = alike("g");
+    writer.copy_from_basis(0, 2 * LEAF).unwrap();
+    writer.write_at(&[2; LEAF as usize], 2 * LEAF).unwrap();
+    assert_ne!(finish(writer, 3 * LEAF, None).identity, seen.identity);
+    let content = scratch.get("sub/g");
+    assert!(content.len() as u64 == 3 * LEAF && content[2 * LEAF as usize - 1] == 1 && content[2 * LEAF as usize] == 2);
+    let writer = alike("h");
+    writer.copy_from_basis(0, 3 * LEAF).unwrap();
+    std::fs::write(scratch.path("f"), vec![3; 3 * LEAF as usize]).unwrap();
+    assert!(writer.finish(3 * LEAF, &plain(), None).is_err(), "it was changed meanwhile");
+    assert_ne!(std::fs::metadata(scratch.path("sub/h")).unwrap().mtime(), plain().mtime.secs());
+    scratch.put("other", "x");
+    let other = scratch.status("other");
+    assert!(FileWriter::create_alike(&sub, &name("i"), (scratch.root(), &name("f"), &other)).is_err());
+    assert!(!scratch.path("sub/i").exists());
+}
+
+#[test]
 fn a_temporary_takes_old_content_and_replaces_it() {
     let scratch = Scratch::new();
     let old: Vec<u8> = (0..5 * LEAF).map(|n| (n / LEAF) as u8).collect();
