@@ -202,6 +202,28 @@ impl Walk<'_> {
     }
 }
 
+/// Fails unless every destination file with the source's size and time has the source's content.
+///
+/// # Errors
+/// When one has not, or a tree cannot be read.
+pub fn no_false_finish(source: &Path, destination: &Path) -> Result<()> {
+    let mut pending = vec![(Place::open(source)?, Place::open(destination)?)];
+    while let Some((ours, theirs)) = pending.pop() {
+        for name in theirs.names()? {
+            let (Ok(a), Ok(b)) = (ours.stat(&name), theirs.stat(&name)) else { continue };
+            match (a.st_mode & 0o170_000, b.st_mode & 0o170_000) {
+                (0o040_000, 0o040_000) => pending.push((ours.child(&name)?, theirs.child(&name)?)),
+                (0o100_000, 0o100_000) if a.st_size == b.st_size && mtime(&a) == mtime(&b) => {
+                    let differs = first_difference(&ours, &theirs, &name)?;
+                    ensure!(differs.is_none(), "{} looks finished and differs from byte {differs:?}", shown(&name));
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
 /// What must not move when nothing changed: inode, times, link count and mode of one entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Still {

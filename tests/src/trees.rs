@@ -4,9 +4,11 @@
 pub mod edits;
 pub mod everything;
 pub mod many;
+pub mod scripts;
 pub mod seed;
 
 pub use edits::{edit, random};
 pub use everything::{Limits, everything, unprivileged};
 pub use many::{flat, small_files};
+pub use scripts::{Edit, apply};
 pub use seed::Seed;

@@ -5,11 +5,10 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
-use ferry_tests::compare::{self, Aspect};
-use ferry_tests::facts::{first_difference, mtime};
+use ferry_tests::compare::{self, Aspect, no_false_finish};
 use ferry_tests::ferry::{Ferry, SOON};
 use ferry_tests::mounts::{Image, Kind};
-use ferry_tests::place::{Place, shown};
+use ferry_tests::place::Place;
 use ferry_tests::router::Router;
 use ferry_tests::scene::within;
 use ferry_tests::trees::{self, Seed};
@@ -47,25 +46,6 @@ fn change(source: &Path, seed: &mut Seed) -> Result<()> {
     let dir = Place::open(&source.join(format!("dir-{:05}", seed.below(20))))?;
     for name in dir.names()? {
         dir.edit(&name)?.write_all_at(&seed.bytes(30), 0)?;
-    }
-    Ok(())
-}
-
-/// Every destination file with the source's size and time has the source's content.
-fn no_false_finish(source: &Path, destination: &Path) -> Result<()> {
-    let mut pending = vec![(Place::open(source)?, Place::open(destination)?)];
-    while let Some((ours, theirs)) = pending.pop() {
-        for name in theirs.names()? {
-            let (Ok(a), Ok(b)) = (ours.stat(&name), theirs.stat(&name)) else { continue };
-            match (a.st_mode & 0o170_000, b.st_mode & 0o170_000) {
-                (0o040_000, 0o040_000) => pending.push((ours.child(&name)?, theirs.child(&name)?)),
-                (0o100_000, 0o100_000) if a.st_size == b.st_size && mtime(&a) == mtime(&b) => {
-                    let differs = first_difference(&ours, &theirs, &name)?;
-                    ensure!(differs.is_none(), "{} looks finished and differs from byte {differs:?}", shown(&name));
-                }
-                _ => {}
-            }
-        }
     }
     Ok(())
 }

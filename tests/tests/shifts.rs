@@ -117,6 +117,18 @@ fn a_file_that_was_written_anew_arrives_and_costs_no_more_than_itself() -> Resul
 }
 
 #[test]
+fn what_moved_but_is_not_worth_a_copy_of_the_file_is_sent_where_it_stands() -> Result<()> {
+    within(120, |scene| {
+        // The first pieces moved do not lie on leaves: none of them may be asked about as if they did.
+        let before = noise(12, 64 * MIB);
+        let mut after = before.clone();
+        after[9 * MIB + 77..11 * MIB + 77].copy_from_slice(&before[40 * MIB + 5..42 * MIB + 5]);
+        let report = second(scene, &before, &after, &[])?;
+        sent_at_most(&report, 2 * MIB as u64 + 8_192, 2 * MIB as u64 + compared(64) + 20_000)
+    })
+}
+
+#[test]
 fn alike_content_and_zeros_shift_too() -> Result<()> {
     within(120, |scene| {
         let before = [vec![7; 9 * MIB], vec![0; 9 * MIB], b"0123456789abcde".repeat(600_000)].concat();

@@ -114,7 +114,8 @@ pub fn compare(
     match &source.content {
         Content::Dir => Verdict::Keep { attributes },
         Content::File(file) => {
-            let asked = policy.checksum || policy.verify;
+            // Two empty files have nothing to be asked about.
+            let asked = (policy.checksum || policy.verify) && file.size.max(existing.size) > 0;
             if asked || file.size != existing.size || attributes.mtime || is_alone_among_others(source, existing) {
                 return Verdict::Content;
             }
@@ -269,6 +270,16 @@ mod tests {
                 assert_eq!(verdict(&source, &mtime), diff(AttributeDiff { mtime: true, ..none }));
             }
         }
+    }
+
+    #[test]
+    fn an_empty_file_that_is_empty_is_not_asked_about() {
+        // Seen with `--checksum`: each run replaced every empty file by a new one.
+        let source = source(Content::File(FileContent { size: 0 }));
+        let policy = Policy { checksum: true, ..PLAIN };
+        assert_eq!(compare(&source, Some(&same(&source)), &policy, |time| time), SAME);
+        let longer = Existing { size: 1, ..same(&source) };
+        assert_eq!(compare(&source, Some(&longer), &policy, |time| time), Verdict::Content);
     }
 
     #[test]

@@ -88,8 +88,12 @@ pub const PROBLEMS_KEPT_MAX: usize = 1_000;
 pub const PROBLEM_TEXT_LEN_MAX: usize = 8_192;
 /// Paths remembered to be deleted in one pass; a pass that finds more is followed by another.
 pub const EXTRAS_KEPT_MAX: usize = 100_000;
+/// Large files that stand and are remembered in a pass, for new ones that are alike; about 4 MiB.
+pub const ALIKE_KEPT_MAX: usize = 16_384;
 /// Full passes that follow the first because something changed or was in the way.
 pub const REPEATED_PASSES_MAX: u32 = 2;
+/// Names of hard-link groups that wait until all names of their file are known; about 15 MiB with the longest names.
+pub const LINK_NAMES_WAITING_MAX: usize = 32_768;
 /// Hard-link groups remembered at once.
 pub const LINK_GROUPS_MAX: usize = 4_000_000;
 

@@ -48,7 +48,10 @@ pub struct FileWriter {
 
 #[derive(Debug)]
 enum Shape {
-    Created,
+    Created {
+        /// Another file to take content from, and what it was like when it was compared.
+        alike: Option<(OwnedFd, Status)>,
+    },
     Temporary {
         /// `None` once it has its final name.
         name: Option<Name>,
@@ -56,13 +59,13 @@ enum Shape {
     },
     InPlace {
         old_len: u64,
+        /// Names its inode may have: with another one, something else would be changed too.
+        names_max: u64,
         /// The mtime that marks the file as incomplete, until it was set.
         mark: Mutex<Option<Timestamp>>,
     },
     /// A block device of so many bytes: no length, no attributes, no mark but the run's exit code.
-    Device {
-        len: u64,
-    },
+    Device { len: u64 },
 }
 
 /// A file that is in place with its attributes.
@@ -81,7 +84,18 @@ impl FileWriter {
     /// When something of that name is there, or it cannot be made.
     pub fn create(dir: &Arc<Dir>, name: &Name) -> Result<Self, Error> {
         let file = create_file(dir, name, Bits::RUSR | Bits::WUSR)?;
-        Ok(Self::new(dir, file, Shape::Created))
+        Ok(Self::new(dir, file, Shape::Created { alike: None }))
+    }
+
+    /// The same, taking content from the regular file `basis`, which must stay as it was `seen` until the end.
+    ///
+    /// # Errors
+    /// When something of that name is there, it cannot be made, or the basis is not what was seen.
+    pub fn create_alike(dir: &Arc<Dir>, name: &Name, basis: (&Dir, &Name, &Status)) -> Result<Self, Error> {
+        let (above, standing, seen) = basis;
+        let (alike, _) = open_file(above, standing, seen.identity, OFlags::RDONLY)?;
+        let file = create_file(dir, name, Bits::RUSR | Bits::WUSR)?;
+        Ok(Self::new(dir, file, Shape::Created { alike: Some((alike, *seen)) }))
     }
 
     /// Makes the temporary file `temp`, mode 0600, which may take content from the regular file `basis`.
@@ -97,33 +111,33 @@ impl FileWriter {
         Ok(Self::new(dir, file, Shape::Temporary { name: Some(temp.clone()), basis }))
     }
 
-    /// Opens the regular file `name`, which must be `identity`, to be changed where it is into a source's file of this
-    /// `mtime` and `size`. Changes nothing yet.
+    /// Opens the regular file `name`, which must be the inode that was `seen`, to be changed where it is into a source's
+    /// file of this `mtime` and `size`. Changes nothing yet.
     ///
-    /// `None` when it must not be or cannot be written in place: it has setuid, setgid or capabilities, is a running
-    /// program, or its mode keeps us out. A [`Self::temporary`] works there.
+    /// `None` when it must not be or cannot be written in place: it has setuid, setgid or capabilities, has got a name it
+    /// did not have, is a running program, or its mode keeps us out. A [`Self::temporary`] works there.
     ///
     /// # Errors
     /// When it is gone or another inode.
     pub fn in_place(
         dir: &Arc<Dir>,
         name: &Name,
-        identity: Identity,
+        seen: &Status,
         mtime: Timestamp,
         size: u64,
     ) -> Result<Option<Self>, Error> {
-        let (file, status) = match open_file(dir, name, identity, OFlags::RDWR) {
+        let (file, status) = match open_file(dir, name, seen.identity, OFlags::RDWR) {
             Err(Error { errno: Errno::ACCESS | Errno::PERM | Errno::TXTBSY, .. }) => return Ok(None),
             opened => opened?,
         };
         let capable = Place::Open(file.as_fd()).has(CAPABILITY).cannot("read a file's capabilities")?;
-        if capable || status.mode.is_set_id() {
+        if capable || status.mode.is_set_id() || status.nlink > seen.nlink {
             return Ok(None);
         }
         let source_mtime = dir.site.clamp(mtime);
         let looks_done = status.size == size && status.mtime == source_mtime;
         let mark = Mutex::new(looks_done.then(|| mark_beside(source_mtime)));
-        Ok(Some(Self::new(dir, file, Shape::InPlace { old_len: status.size, mark })))
+        Ok(Some(Self::new(dir, file, Shape::InPlace { old_len: status.size, names_max: seen.nlink, mark })))
     }
 
     /// Writes to a device where it is. Its data is brought to disk by the volume's sync.
@@ -192,7 +206,7 @@ impl FileWriter {
         let op = "copy from the file's old content";
         let end = end_of(offset, len)?;
         match &self.shape {
-            Shape::Temporary { basis: Some(basis), .. } => {
+            Shape::Temporary { basis: Some(basis), .. } | Shape::Created { alike: Some((basis, _)) } => {
                 self.begin(offset, end)?;
                 // Blocks that are shared are on disk at once, with the length they give the file; what was written
                 // between them is not (seen on xfs: a power cut left zeros under the final size and time).
@@ -200,9 +214,10 @@ impl FileWriter {
                 copy_range(basis, &self.file, offset, offset, len)
             }
             Shape::InPlace { old_len: len, .. } | Shape::Device { len } if end <= *len => Ok(()),
-            Shape::InPlace { .. } | Shape::Device { .. } | Shape::Temporary { basis: None, .. } | Shape::Created => {
-                Err(Error { op, errno: Errno::INVAL })
-            }
+            Shape::InPlace { .. }
+            | Shape::Device { .. }
+            | Shape::Temporary { basis: None, .. }
+            | Shape::Created { alike: None } => Err(Error { op, errno: Errno::INVAL }),
         }
     }
 
@@ -244,9 +259,10 @@ impl FileWriter {
     fn basis_beside(&self) -> Result<&OwnedFd, Error> {
         match &self.shape {
             Shape::Temporary { basis: Some(basis), .. } => Ok(basis),
-            Shape::Temporary { basis: None, .. } | Shape::Created | Shape::InPlace { .. } | Shape::Device { .. } => {
-                Err(Error { op: "move content within a file", errno: Errno::INVAL })
-            }
+            Shape::Temporary { basis: None, .. }
+            | Shape::Created { .. }
+            | Shape::InPlace { .. }
+            | Shape::Device { .. } => Err(Error { op: "move content within a file", errno: Errno::INVAL }),
         }
     }
 
@@ -269,14 +285,15 @@ impl FileWriter {
         if self.needs_sync() {
             retry_on_intr(|| rustix::fs::fdatasync(&self.file)).cannot("write a file to disk")?;
         }
+        self.expect_alike()?;
         let have = Status::of_open(&self.file)?;
         if have.size != size {
             return Err(Error { op: "complete a file that somebody else is writing", errno: Errno::STALE });
         }
         // A new file has the mtime of its last write; one in place keeps its own while nothing is written.
         let untouched = self.basis_is_in_place() && !*self.changed.get_mut();
-        let seen = if untouched { MtimeSeen::Valid } else { MtimeSeen::Stale };
-        let applied = apply(&self.dir.site, &Handle::Borrowed(self.file.as_fd()), &have, seen, attributes)?;
+        let mtime_seen = if untouched { MtimeSeen::Valid } else { MtimeSeen::Stale };
+        let applied = apply(&self.dir.site, &Handle::Borrowed(self.file.as_fd()), &have, mtime_seen, attributes)?;
         if let Shape::Temporary { name: temporary, .. } = &mut self.shape {
             if let (Some(from), Some(to)) = (temporary.as_ref(), final_name) {
                 self.dir.rename(from, to)?;
@@ -294,7 +311,7 @@ impl FileWriter {
     fn old_len(&self) -> u64 {
         match self.shape {
             Shape::InPlace { old_len: len, .. } | Shape::Device { len } => len,
-            Shape::Created | Shape::Temporary { .. } => 0,
+            Shape::Created { .. } | Shape::Temporary { .. } => 0,
         }
     }
 
@@ -311,9 +328,12 @@ impl FileWriter {
 
     /// Notes a change; the first one of a file that looks like the source's makes it look different, on disk, first.
     fn mark_incomplete(&self) -> Result<(), Error> {
-        if let Shape::InPlace { mark, .. } = &self.shape {
+        if let Shape::InPlace { mark, names_max, .. } = &self.shape {
             // Held until the mark is on disk: no other thread may write before that.
             let mut mark = mark.lock().unwrap_or_else(PoisonError::into_inner);
+            if !self.changed.load(Ordering::Acquire) && Status::of_open(&self.file)?.nlink > *names_max {
+                return Err(Error { op: "change a file that has just got another name", errno: Errno::STALE });
+            }
             if let Some(mtime) = *mark {
                 set_mtime(&self.file, mtime).cannot("mark a file as incomplete")?;
                 retry_on_intr(|| rustix::fs::fsync(&self.file)).cannot("mark a file as incomplete")?;
@@ -321,6 +341,17 @@ impl FileWriter {
             }
         }
         self.changed.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Another file that content was taken from must be as it was when it was compared.
+    fn expect_alike(&self) -> Result<(), Error> {
+        if let Shape::Created { alike: Some((basis, seen)) } = &self.shape {
+            let now = Status::of_open(basis)?;
+            if (now.size, now.mtime) != (seen.size, seen.mtime) {
+                return Err(Error { op: "copy from a file that somebody else is writing", errno: Errno::STALE });
+            }
+        }
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use crate::session::fate::{Ended, Fate, LOOK_AGAIN, lock};
 use crate::types::{BatchId, DirId, Entry, EntryIndex, limits};
 use crate::volume::{Dir, Identity, Status};
 
+use super::alike::Standing;
 use super::arriving::Arriving;
 
 /// A destination directory as the threads of a session use it.
@@ -30,6 +31,8 @@ pub struct Place {
 pub enum How {
     /// Nothing stands there.
     Create,
+    /// Nothing stands there, and another file, a basis, is copied where it is equal.
+    CreateAlike(Arc<Standing>),
     /// Nothing stands there, and nothing shows until the new one is whole.
     CreateBeside,
     /// Something stands there that goes when the new one is whole.
@@ -206,10 +209,11 @@ pub fn basis_of(how: &How) -> Option<(Identity, u64)> {
     status_of(how).map(|status| (status.identity, status.size))
 }
 
-/// The file that stands there, for the ways that use it.
+/// The file that stands there or is taken for it, for the ways that use one.
 pub fn status_of(how: &How) -> Option<&Status> {
     match how {
         How::InPlace(status) | How::Rebuild(status) | How::Compare(status) => Some(status),
+        How::CreateAlike(standing) => Some(&standing.status),
         How::Create | How::CreateBeside | How::Replace | How::Discard => None,
     }
 }

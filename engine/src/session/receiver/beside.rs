@@ -86,7 +86,10 @@ impl Receiving {
                 let alone = self.single.is_none() && basis.nlink == 1;
                 may && alone && self.has_room_for(entry)
             }
-            How::Create | How::CreateBeside | How::Replace | How::Compare(_) | How::Discard => false,
+            // One that is alike has the same length already.
+            How::Create | How::CreateAlike(_) | How::CreateBeside | How::Replace | How::Compare(_) | How::Discard => {
+                false
+            }
         }
     }
 

@@ -9,13 +9,14 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::plan::{AttributeDiff, Policy, Verdict, must_break};
+use crate::plan::{Policy, Verdict};
 use crate::session::extent::Compared;
 use crate::session::fate::Ended;
-use crate::types::{BatchId, Content, Entry, EntryIndex, EntryKind, LinkGroup, LossKind, Name, RelPath, Stage, limits};
+use crate::types::{BatchId, Content, Entry, EntryIndex, EntryKind, LinkGroup, Name, RelPath, Stage, limits};
 use crate::volume::{Identity, Status};
 use crate::wire::{Have, ItemChange, Message, Need, NeedItem};
 
+use super::alike::Standing;
 use super::basis::Job;
 use super::batches::{How, OpenBatch, Place, Plan, Slot};
 use super::context::{PassMode, Receiving};
@@ -27,7 +28,7 @@ use super::moved::Newcomer;
 pub use super::existing::Existing;
 
 /// Files at least this large are patched in place: below, a second copy costs less than it protects.
-const IN_PLACE_LEN_MIN: u64 = 4 * 1_048_576;
+pub const IN_PLACE_LEN_MIN: u64 = 4 * 1_048_576;
 
 /// A directory that was announced, and what of it stands.
 pub struct Subdir {
@@ -189,6 +190,15 @@ impl<'a> InBatch<'a> {
             verdict = Verdict::Replace;
         }
         let place = &batch.place;
+        if let Some(existing) = &existing {
+            if !receiving.inodes.take(existing.status.identity, entry.link) {
+                // Another entry changes that inode in this pass: there is nothing to read or to keep in it.
+                verdict = Verdict::Replace;
+            }
+            if receiving.waits_for_its_names(place, &entry, existing, verdict) {
+                return Ok(Slot::Settled);
+            }
+        }
         match (verdict, existing) {
             (Verdict::Create | Verdict::MakeWay, _) | (_, None) => self.make(batch, entry, How::Create),
             (Verdict::Replace, Some(_)) => self.make(batch, entry, How::Replace),
@@ -200,6 +210,7 @@ impl<'a> InBatch<'a> {
             (Verdict::Content, Some(existing)) => Ok(self.ask(batch, entry, &existing)),
             (Verdict::Keep { attributes }, Some(existing)) => {
                 receiving.progress.bytes_done.fetch_add(entry.size(), Relaxed);
+                receiving.stands(place, &entry.name, &existing.status);
                 receiving.keep(place, &entry, &existing, attributes)?;
                 Ok(Slot::Settled)
             }
@@ -260,6 +271,9 @@ impl<'a> InBatch<'a> {
                 self.newcomers.push(Newcomer { size: entry.size(), mtime: entry.mtime, name: entry.name });
                 return Ok(Slot::Settled);
             }
+            if let (How::Create, Some(standing)) = (&how, self.receiving.alike(&entry)) {
+                return Ok(self.compare_to(&standing, entry, How::CreateAlike(Arc::clone(&standing))));
+            }
             let atomic = self.receiving.options.atomic && matches!(how, How::Create);
             let how = if atomic { How::CreateBeside } else { how };
             self.need.push(NeedItem { index: self.index(), have: Have::Nothing });
@@ -286,10 +300,8 @@ impl<'a> InBatch<'a> {
         let compares = self.receiving.options.checksum || self.receiving.mode() != PassMode::Transfer;
         let large = entry.size() > limits::PACKED_FILE_LEN_MAX;
         let useful = status.size > 0 && entry.size() > 0 && (large || compares);
-        let in_place = !self.receiving.options.atomic
-            && !must_break(&entry, &existing.plan)
-            && !status.mode.is_set_id()
-            && !existing.has_capability()
+        let in_place = self.receiving.may_be_in_place(existing)
+            && !self.receiving.must_break(&entry, existing)
             && (!large || entry.size().max(status.size) >= IN_PLACE_LEN_MIN);
         if !useful {
             self.need.push(NeedItem { index: self.index(), have: Have::Nothing });
@@ -306,16 +318,23 @@ impl<'a> InBatch<'a> {
         self.compare_with(batch, entry, &status, how)
     }
 
-    /// A file that is compared by leaves, and what becomes of it.
+    /// A file that is compared with what stands at its name, and what becomes of it.
     fn compare_with(&mut self, batch: &Arc<OpenBatch>, entry: Entry, status: &Status, how: How) -> Slot {
+        let standing = Standing { place: Arc::clone(&batch.place), name: entry.name.clone(), status: *status };
+        self.compare_to(&standing, entry, how)
+    }
+
+    /// The same with any file that stands.
+    fn compare_to(&mut self, basis: &Standing, entry: Entry, how: How) -> Slot {
+        let status = &basis.status;
         let movable = self.receiving.may_move(&entry, status, &how);
         let compared = Compared { source_len: entry.size(), basis_len: status.size, movable };
         self.need.push(NeedItem { index: self.index(), have: Have::Basis { len: status.size, movable } });
         self.jobs.push(Job {
             batch: self.id,
             index: self.index(),
-            place: Arc::clone(&batch.place),
-            name: entry.name.clone(),
+            place: Arc::clone(&basis.place),
+            name: basis.name.clone(),
             identity: status.identity,
             compared,
         });
@@ -383,64 +402,6 @@ impl<'a> InBatch<'a> {
             (None, PassMode::DryRun | PassMode::Verify | PassMode::Clear) => {
                 receiving.tell_missing(&entry, path.clone());
                 Ok(Subdir { imagined: receiving.imagines(path), ..Subdir::none() })
-            }
-        }
-    }
-}
-
-impl Receiving {
-    /// Whether a file is as it should be but for being one of several names of its inode.
-    fn only_shares_its_inode(&self, entry: &Entry, existing: &Existing) -> bool {
-        must_break(entry, &existing.plan)
-            && !self.options.checksum
-            && entry.size() == existing.status.size
-            && self.volume.clamp(entry.mtime) == existing.status.mtime
-    }
-
-    /// Keeps an entry, giving it the attributes that differ, in an inode of its own where that is called for.
-    pub(super) fn keep(
-        &self,
-        place: &Arc<Place>,
-        entry: &Entry,
-        existing: &Existing,
-        diff: AttributeDiff,
-    ) -> Result<(), Ended> {
-        let status = &existing.status;
-        let unclaimed = entry.link.is_none_or(|group| self.links.claim(status.identity, group));
-        let differs = self.attributes_differ(entry, existing, diff);
-        let breaks = entry.kind() == EntryKind::File && must_break(entry, &existing.plan);
-        if breaks && differs || (entry.kind() == EntryKind::File && !unclaimed) {
-            return self.break_links(place, entry, status);
-        }
-        if !differs {
-            return self.file_ready(place, entry, status.identity);
-        }
-        self.keep_with_attributes(place, entry, status)
-    }
-
-    /// Makes something that is neither file nor directory.
-    fn make_special(&self, place: &Arc<Place>, entry: &Entry, how: &How) -> Result<(), Ended> {
-        let is_device = matches!(entry.content, Content::CharDevice(_) | Content::BlockDevice(_));
-        if is_device && (self.bounds.no_devices || !self.volume.privilege().mknod) {
-            self.lost(LossKind::Devices);
-            return self.file_failed(entry.link, Failure::Lost(LossKind::Devices));
-        }
-        place.touch();
-        match self.try_special(place, entry, how) {
-            Ok(identity) => {
-                match how {
-                    How::Create => self.tally.add(|t| &t.created, 1),
-                    _ => self.tally.add(|t| &t.updated, 1),
-                }
-                self.file_ready(place, entry, identity)
-            }
-            Err(error) if is_device && error.is_privilege() => {
-                self.lost(LossKind::Devices);
-                self.file_failed(entry.link, Failure::Lost(LossKind::Devices))
-            }
-            Err(error) => {
-                self.failed(place.dir.path().join(&entry.name), Stage::Write, error)?;
-                self.file_failed(entry.link, Failure::Problem)
             }
         }
     }

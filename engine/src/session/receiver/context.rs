@@ -17,8 +17,10 @@ use crate::types::{
 use crate::volume::{self, Applied, Attributes, Volume};
 use crate::wire::{Message, PassKind};
 
+use super::alike::Alike;
 use super::basis::BasisQueue;
 use super::batches::Batches;
+use super::inodes::Inodes;
 use super::ledger::Ledger;
 use super::links::Links;
 use super::single::Single;
@@ -51,6 +53,8 @@ pub struct Receiving {
     pub ledger: Ledger,
     pub batches: Batches,
     pub links: Links,
+    pub inodes: Inodes,
+    pub alike: Alike,
     pub basis: BasisQueue,
     pub tally: Arc<Tally>,
     /// What the sender met.

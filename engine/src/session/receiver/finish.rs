@@ -50,7 +50,7 @@ impl Receiving {
             Ok(Finished { applied, identity }) => {
                 self.applied(path, applied);
                 match plan.how {
-                    How::Create | How::CreateBeside => self.tally.add(|t| &t.created, 1),
+                    How::Create | How::CreateAlike(_) | How::CreateBeside => self.tally.add(|t| &t.created, 1),
                     _ if self.was_just_made() => self.tally.add(|t| &t.created, 1),
                     _ => self.tally.add(|t| &t.updated, 1),
                 }
@@ -74,7 +74,7 @@ impl Receiving {
         match how {
             How::Compare(status) => self.file_ready(&batch.place, &entry, status.identity),
             How::InPlace(_) | How::Rebuild(_) => self.keep_or_break(&batch.place, &Plan { entry, how }),
-            How::Create | How::CreateBeside | How::Replace | How::Discard => {
+            How::Create | How::CreateAlike(_) | How::CreateBeside | How::Replace | How::Discard => {
                 Err(self.broke("it calls a file the same that is not there"))
             }
         }
@@ -107,14 +107,15 @@ impl Receiving {
             return Ok(());
         }
         // Only its content was in doubt: it is kept as one that was trusted.
-        if let Ok(Some(existing)) = self.describe(place, &plan.entry)
-            && existing.status.identity == status.identity
-            && let trusting = (Policy { checksum: false, verify: false, ..self.policy() })
-            && let Verdict::Keep { attributes } = self.verdict(&plan.entry, Some(&existing), trusting)
+        let existing = self.describe(place, &plan.entry).ok().flatten();
+        let existing = existing.filter(|existing| existing.status.identity == status.identity);
+        let trusting = Policy { checksum: false, verify: false, ..self.policy() };
+        if let Some(existing) = &existing
+            && let Verdict::Keep { attributes } = self.verdict(&plan.entry, Some(existing), trusting)
         {
-            return self.keep(place, &plan.entry, &existing, attributes);
+            return self.keep(place, &plan.entry, existing, attributes);
         }
-        if status.nlink > 1 {
+        if existing.map_or(status.nlink > 1, |existing| self.must_break(&plan.entry, &existing)) {
             return self.break_links(place, &plan.entry, status);
         }
         self.keep_with_attributes(place, &plan.entry, status)
@@ -199,6 +200,11 @@ impl Receiving {
             }
             Joined::Failed(why) => {
                 self.link_failed(&batch.place, &entry, why);
+                Ok(false)
+            }
+            Joined::Postponed(waiter) => {
+                let identity = waiter.existing.map(|status| status.identity);
+                self.inodes.found(group, (batch.place.dir.identity(), entry.name), identity);
                 Ok(false)
             }
         }

@@ -107,11 +107,14 @@ impl Generator {
         self.next_dir = 1;
         self.extras = Extras::default();
         receiving.links.clear();
+        receiving.alike.clear();
         receiving.blocked.store(false, Relaxed);
         let first = pass.number == 0 && pass.kind == PassKind::Transfer;
         receiving.unasked.store(first && receiving.empty && !receiving.options.dry_run, Relaxed);
         let seeks = receiving.options.delete && !receiving.empty && !self.has_sought;
         receiving.seeks_moves.store(seeks && pass.kind == PassKind::Transfer, Relaxed);
+        let waits = !receiving.empty && !self.has_sought && pass.kind == PassKind::Transfer;
+        receiving.inodes.begin_pass(waits);
         self.has_sought |= pass.kind == PassKind::Transfer;
         self.newcomers = Newcomers::default();
         receiving.newcomers.store(0, Relaxed);
@@ -283,7 +286,7 @@ impl Generator {
         if matches!(receiving.mode(), PassMode::Transfer | PassMode::Clear) {
             receiving.tally.scanned.store(end.entries, Relaxed);
             receiving.tally.bytes_total.store(end.bytes, Relaxed);
-            let waited = !self.newcomers.is_empty();
+            let waited = !self.newcomers.is_empty() || receiving.inodes.any_waits();
             let compares = receiving.compares_again.swap(false, Relaxed);
             again = self.delete(end)? || waited || compares;
         }

@@ -35,6 +35,8 @@ pub enum Joined {
     Waiting,
     /// The leader failed.
     Failed(Failure),
+    /// The group waits for the next pass.
+    Postponed(Box<Waiter>),
 }
 
 /// Why a leader failed. Problems are those of the pass: a further pass meets them again or mends them.
@@ -51,6 +53,7 @@ enum Group {
     Pending(Vec<Waiter>),
     Ready(Leader),
     Failed(Failure),
+    Postponed,
 }
 
 /// The groups of a pass.
@@ -87,6 +90,7 @@ impl Links {
             }
             Some(Group::Ready(leader)) => Joined::Ready(leader.clone(), Box::new(waiter)),
             Some(Group::Failed(why)) => Joined::Failed(*why),
+            Some(Group::Postponed) => Joined::Postponed(Box::new(waiter)),
             None => Joined::Failed(Failure::Problem),
         }
     }
@@ -101,10 +105,15 @@ impl Links {
         self.replace(group, Group::Failed(why))
     }
 
+    /// Nothing becomes of the group in this pass; said by its leader, before any other name joins.
+    pub fn postpone(&self, group: LinkGroup) {
+        self.replace(group, Group::Postponed);
+    }
+
     fn replace(&self, group: LinkGroup, now: Group) -> Vec<Waiter> {
         match lock(&self.groups).insert(group, now) {
             Some(Group::Pending(waiters)) => waiters,
-            Some(Group::Ready(_) | Group::Failed(_)) | None => Vec::new(),
+            Some(Group::Ready(_) | Group::Failed(_) | Group::Postponed) | None => Vec::new(),
         }
     }
 

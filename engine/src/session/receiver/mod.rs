@@ -7,6 +7,7 @@
 //!  lanes ----> writers -- content, attributes --> volume          ledger: directories last, deepest first
 //! ```
 
+mod alike;
 mod arriving;
 mod basis;
 mod batches;
@@ -17,6 +18,8 @@ mod existing;
 mod extras;
 mod finish;
 mod generator;
+mod inodes;
+mod kept;
 mod ledger;
 mod level;
 mod links;

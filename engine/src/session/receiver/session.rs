@@ -19,10 +19,12 @@ use crate::types::{Epoch, LeafKey, Options, Outcome, RootAttrs, SessionKey, Toke
 use crate::volume::{Lock, Volume, keeps_selinux};
 use crate::wire::{Hello, Message, PassKind, Refuse, RefuseReason, Report, Welcome};
 
+use super::alike::Alike;
 use super::basis::{self, BasisQueue, Question};
 use super::batches::Batches;
 use super::context::Receiving;
 use super::generator::{Generator, Order};
+use super::inodes::Inodes;
 use super::ledger::Ledger;
 use super::links::Links;
 use super::registry::{Registry, Slot};
@@ -140,6 +142,8 @@ fn receiving(
         ledger: Ledger::default(),
         batches: Batches::default(),
         links: Links::default(),
+        inodes: Inodes::default(),
+        alike: Alike::default(),
         basis: BasisQueue::default(),
         tally: slot.tally_of(&hello.run),
         peer: Mutex::default(),

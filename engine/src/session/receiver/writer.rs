@@ -199,12 +199,20 @@ impl Writer {
         place.touch();
         match &plan.how {
             How::Create => FileWriter::create(&place.dir, name),
+            How::CreateAlike(standing) => {
+                let basis = (&*standing.place.dir, &standing.name, &standing.status);
+                match FileWriter::create_alike(&place.dir, name, basis) {
+                    // What may not be read was not compared either: everything comes.
+                    Err(error) if error.is_privilege() => FileWriter::create(&place.dir, name),
+                    opened => opened,
+                }
+            }
             How::InPlace(status) => {
                 if let Some(device) = self.receiving.volume.block_device() {
                     return FileWriter::device(&place.dir, device);
                 }
                 let size = plan.entry.size();
-                match FileWriter::in_place(&place.dir, name, status.identity, plan.entry.mtime, size)? {
+                match FileWriter::in_place(&place.dir, name, status, plan.entry.mtime, size)? {
                     Some(writer) => Ok(writer),
                     None => self.rebuild(place, name, status.identity),
                 }
@@ -243,7 +251,12 @@ impl Writer {
         match arriving.plan.how {
             How::Compare(_) => arriving.differs(),
             How::Discard => {}
-            How::Create | How::CreateBeside | How::InPlace(_) | How::Rebuild(_) | How::Replace => {
+            How::Create
+            | How::CreateAlike(_)
+            | How::CreateBeside
+            | How::InPlace(_)
+            | How::Rebuild(_)
+            | How::Replace => {
                 let literal = view.payload.len() as u64;
                 receiving.tally.add(|t| &t.literal, literal);
                 receiving.tally.add(|t| &t.copied, len - literal);

@@ -12,7 +12,7 @@
 use std::sync::Arc;
 
 use crate::delta::{
-    Basis, Piece, SegmentLeaves, Surroundings, Window, align, compare_hole, compare_pages, compare_segment,
+    Basis, Piece, Search, SegmentLeaves, Surroundings, Window, align, compare_hole, compare_pages, compare_segment,
     dense_windows, windows,
 };
 use crate::session::fate::Ended;
@@ -62,22 +62,22 @@ impl Reader {
         at: &mut u64,
     ) -> Result<Result<Compared, Spoiled>, Ended> {
         let (start, len) = file.span(segment);
-        let basis = if leaves.digests.is_empty() { Basis::Zeros } else { Basis::Digests(&leaves.digests) };
+        let basis = basis_of(leaves);
         let (key, basis_len) = (self.sending.leaf_key, file.compared.basis_in(segment.0));
         if matches!(source.next_extent(start, start + len), Ok(Extent::Hole { len: hole }) if hole == len) {
             let pieces = compare_hole(&key, len, basis, basis_len);
             return self.send_pieces(&target(file, segment, &pieces), &pieces, &[], at).map(|()| Ok(Compared::Sent));
         }
         if file.compared.movable && file.course().shift() != 0 {
-            return self.shifted_segment(file, source, segment, buffer, at);
+            return self.shifted_segment(file, (source, buffer), segment, leaves, at);
         }
         buffer.resize(usize::try_from(len).unwrap_or(0), 0);
         if let Err(Spoiled) = self.read(file, source, buffer, start) {
             return Ok(Err(Spoiled));
         }
         let pieces = compare_segment(&key, buffer, basis, basis_len);
-        if file.compared.movable && is_lost(&pieces) {
-            return self.shifted_segment(file, source, segment, buffer, at);
+        if file.compared.movable && is_lost(&pieces) && file.course().search() == Search::Allowed {
+            return self.shifted_segment(file, (source, buffer), segment, leaves, at);
         }
         self.ask_for_pages(file, segment, pieces, buffer, at).map(Ok)
     }
@@ -106,9 +106,9 @@ impl Reader {
     pub(super) fn shifted_segment(
         &self,
         file: &Arc<LargeFile>,
-        source: &SourceFile,
+        (source, buffer): (&SourceFile, &mut Vec<u8>),
         segment: SegmentIndex,
-        buffer: &mut Vec<u8>,
+        leaves: &SegmentLeaves,
         at: &mut u64,
     ) -> Result<Result<Compared, Spoiled>, Ended> {
         let (from, len) = file.span(segment);
@@ -131,7 +131,11 @@ impl Reader {
         let gain = if aligned.shift == 0 { moved } else { file.size - from };
         let turned = file.course().learn((aligned.shift, aligned.lost), (moved, gain), file.size, &mut pieces);
         let bytes = buffer.get(usize::try_from(from - start).unwrap_or(0)..).unwrap_or_default();
+        let bytes = bytes.get(..usize::try_from(len).unwrap_or(0)).unwrap_or_default();
         if !turned {
+            // What stands where it stood, in whole leaves: only those have pages.
+            let pieces =
+                compare_segment(&self.sending.leaf_key, bytes, basis_of(leaves), file.compared.basis_in(segment.0));
             return self.ask_for_pages(file, segment, pieces, bytes, at).map(Ok);
         }
         let asked = sound(file, windows(&pieces, from, file.compared.basis_len));
@@ -296,6 +300,10 @@ impl Reader {
         file.course().sketched(saved * DENSE_SHARE >= looked_at);
         Ok(Ok(Compared::Sent))
     }
+}
+
+fn basis_of(leaves: &SegmentLeaves) -> Basis<'_> {
+    if leaves.digests.is_empty() { Basis::Zeros } else { Basis::Digests(&leaves.digests) }
 }
 
 /// The windows whose part of the basis is still what its leaves said.

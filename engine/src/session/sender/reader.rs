@@ -192,7 +192,7 @@ impl Reader {
         at: &mut u64,
     ) -> Result<Result<Compared, Spoiled>, Ended> {
         let mut buffer = std::mem::take(&mut self.buffer);
-        let result = self.shifted_segment(file, source, segment, &mut buffer, at);
+        let result = self.shifted_segment(file, (source, &mut buffer), segment, &SegmentLeaves::default(), at);
         self.buffer = buffer;
         result
     }

@@ -12,8 +12,8 @@ fn finish(writer: FileWriter, size: u64, to: Option<&Name>) -> Finished {
 }
 
 fn in_place(scratch: &Scratch, file: &str, mtime: Timestamp, size: u64) -> Option<FileWriter> {
-    let identity = scratch.status(file).identity;
-    FileWriter::in_place(scratch.root(), &name(file), identity, mtime, size).unwrap()
+    let seen = scratch.status(file);
+    FileWriter::in_place(scratch.root(), &name(file), &seen, mtime, size).unwrap()
 }
 
 #[test]
@@ -85,9 +85,9 @@ fn nothing_is_written_over_or_through_what_is_there() {
         assert!(FileWriter::create(root, &name(there)).unwrap_err().is_exists());
         assert!(FileWriter::temporary(root, &name(there), None).unwrap_err().is_exists());
     }
-    let link = scratch.status("link").identity;
-    assert!(FileWriter::in_place(root, &name("link"), link, time(0, 0), 0).unwrap_err().is_vanished());
-    assert!(BasisFile::open(root, &name("link"), link).unwrap_err().is_vanished());
+    let link = scratch.status("link");
+    assert!(FileWriter::in_place(root, &name("link"), &link, time(0, 0), 0).unwrap_err().is_vanished());
+    assert!(BasisFile::open(root, &name("link"), link.identity).unwrap_err().is_vanished());
     // A temporary replaces the link, not what it points to.
     write_small(root, &name("link"), Some(&name(".t")), b"new", &plain()).unwrap();
     assert_eq!(scratch.status("link").kind, EntryKind::File);
@@ -210,8 +210,51 @@ fn what_carries_privilege_is_not_written_in_place() {
     assert!(in_place(&scratch, "suid", plain().mtime, 1).is_none());
     assert!(in_place(&scratch, "cap", plain().mtime, 1).is_none());
     assert!(in_place(&scratch, "plain", plain().mtime, 1).is_some());
-    let other = scratch.status("cap").identity;
-    assert!(FileWriter::in_place(scratch.root(), &name("plain"), other, time(0, 0), 1).unwrap_err().is_vanished());
+    let other = scratch.status("cap");
+    assert!(FileWriter::in_place(scratch.root(), &name("plain"), &other, time(0, 0), 1).unwrap_err().is_vanished());
+}
+
+#[test]
+fn a_file_that_got_another_name_is_not_written_in_place() {
+    let scratch = Scratch::new();
+    let outside = Scratch::new();
+    scratch.put("f", [1; 9]);
+    let seen = scratch.status("f");
+    let writer = in_place(&scratch, "f", time(0, 0), 9).unwrap();
+    std::fs::hard_link(scratch.path("f"), outside.path("g")).unwrap();
+    assert!(FileWriter::in_place(scratch.root(), &name("f"), &seen, time(0, 0), 9).unwrap().is_none());
+    assert!(writer.write_at(&[2; 3], 0).is_err(), "it was open already");
+    assert!(writer.hole(0, 9).is_err());
+    assert_eq!(outside.get("g"), [1; 9]);
+    assert_eq!(scratch.status("f").mtime, seen.mtime);
+    // With all its names known it is, and with fewer too.
+    let writer = in_place(&scratch, "f", time(0, 0), 9).unwrap();
+    std::fs::remove_file(outside.path("g")).unwrap();
+    writer.write_at(&[2; 3], 0).unwrap();
+}
+
+#[test]
+fn a_new_file_takes_content_from_one_that_stays_as_it_was() {
+    let scratch = Scratch::new();
+    let sub = scratch.root().make_dir(&name("sub")).unwrap();
+    scratch.put("f", vec![1; 3 * LEAF as usize]);
+    let seen = scratch.status("f");
+    let alike = |file: &str| FileWriter::create_alike(&sub, &name(file), (scratch.root(), &name("f"), &seen)).unwrap();
+    let writer = alike("g");
+    writer.copy_from_basis(0, 2 * LEAF).unwrap();
+    writer.write_at(&[2; LEAF as usize], 2 * LEAF).unwrap();
+    assert_ne!(finish(writer, 3 * LEAF, None).identity, seen.identity);
+    let content = scratch.get("sub/g");
+    assert!(content.len() as u64 == 3 * LEAF && content[2 * LEAF as usize - 1] == 1 && content[2 * LEAF as usize] == 2);
+    let writer = alike("h");
+    writer.copy_from_basis(0, 3 * LEAF).unwrap();
+    std::fs::write(scratch.path("f"), vec![3; 3 * LEAF as usize]).unwrap();
+    assert!(writer.finish(3 * LEAF, &plain(), None).is_err(), "it was changed meanwhile");
+    assert_ne!(std::fs::metadata(scratch.path("sub/h")).unwrap().mtime(), plain().mtime.secs());
+    scratch.put("other", "x");
+    let other = scratch.status("other");
+    assert!(FileWriter::create_alike(&sub, &name("i"), (scratch.root(), &name("f"), &other)).is_err());
+    assert!(!scratch.path("sub/i").exists());
 }
 
 #[test]
