@@ -9,8 +9,6 @@ use anyhow::Result;
 use crate::cases::Case;
 use crate::process::Daemon;
 use crate::relay::Relay;
-use crate::site::Site;
-
 /// Whether the wire is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
@@ -31,10 +29,39 @@ pub struct Stage {
     pub relay: Option<Relay>,
 }
 
+/// What a run is about.
+#[derive(Clone, Copy, Debug)]
+pub struct Job<'a> {
+    /// What is copied: a directory, or a device.
+    pub source: &'a Path,
+    /// Where to.
+    pub destination: &'a Path,
+    /// For settings, and for what is printed.
+    pub logs: &'a Path,
+    /// The identities of both sides, below `sender` and `receiver`.
+    pub keys: &'a Path,
+    /// The options it gets.
+    pub options: &'a [&'static str],
+    /// How the sides reach each other.
+    pub route: Route,
+}
+
+/// What a contender keeps of what it copies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeps {
+    /// Everything, and it is held to it.
+    Everything,
+    /// Names, contents and times of files.
+    Contents,
+}
+
 /// Something that can make the destination equal to the source.
 pub trait Contender {
+    /// Its name on the command line.
+    fn id(&self) -> &'static str;
+
     /// Its name in tables.
-    fn name(&self) -> String;
+    fn name(&self) -> &'static str;
 
     /// Its version, or in one sentence what is missing.
     ///
@@ -45,11 +72,24 @@ pub trait Contender {
     /// The options it gets in this case, as they are typed; nothing when it does not take part.
     fn options(&self, case: &Case) -> Option<Vec<&'static str>>;
 
-    /// Starts what listens and makes the client's command, from `site`'s source to its destination.
+    /// What it keeps.
+    fn keeps(&self) -> Keeps {
+        Keeps::Everything
+    }
+
+    /// What it does before each run, in its own time.
+    ///
+    /// # Errors
+    /// When that fails.
+    fn prepare(&self, _job: &Job<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    /// Starts what listens and makes the client's command.
     ///
     /// # Errors
     /// When something does not start.
-    fn stage(&self, site: &Site, keys: &Path, options: &[&'static str], route: Route) -> Result<Stage>;
+    fn stage(&self, job: &Job<'_>) -> Result<Stage>;
 }
 
 impl Route {

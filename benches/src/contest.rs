@@ -2,13 +2,14 @@
 //! machine slows all alike. Each run begins with the same destination and ends with a comparison: a run that left the
 //! destination unequal has no time.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 
-use crate::cases::{Case, Scale, Start};
-use crate::contender::{Contender, Route};
-use crate::ferry::{Equality, Ferry};
+use crate::cases::{Case, Scale};
+use crate::contender::{Contender, Job, Route};
+use crate::course::{self, Course, Look};
+use crate::ferry::Ferry;
 use crate::process::{self, Run};
 use crate::relay::Wire;
 use crate::report::{CaseReport, Presence, Standing};
@@ -18,7 +19,6 @@ use crate::site::Site;
 pub struct Contest {
     site: Site,
     keys: PathBuf,
-    judge: Ferry,
     present: Vec<Box<dyn Contender>>,
     presences: Vec<Presence>,
 }
@@ -28,19 +28,19 @@ impl Contest {
     ///
     /// # Errors
     /// When keys cannot be made.
-    pub fn new(site: Site, judge: Ferry, contenders: Vec<Box<dyn Contender>>) -> Result<Self> {
+    pub fn new(site: Site, ferry: &Ferry, contenders: Vec<Box<dyn Contender>>) -> Result<Self> {
         let keys = site.logs().join("keys");
-        judge.keygen(&keys)?;
+        ferry.keygen(&keys)?;
         let (mut present, mut presences) = (Vec::new(), Vec::new());
         for contender in contenders {
-            let (name, found) = (contender.name(), contender.version());
+            let (name, found) = (contender.name().to_owned(), contender.version());
             let missing = found.as_ref().err().map(|error| format!("{error:#}"));
             if missing.is_none() {
                 present.push(contender);
             }
             presences.push(Presence { name, version: found.ok(), missing });
         }
-        Ok(Self { site, keys, judge, present, presences })
+        Ok(Self { site, keys, present, presences })
     }
 
     /// Each contender, here or not.
@@ -74,15 +74,12 @@ impl Contest {
         report: &mut CaseReport,
     ) -> Result<()> {
         self.site.clear()?;
-        let (room, free) = (scale.of(case.room, 0), self.site.free()?);
-        ensure!(free >= room, "needs {} MiB and {} are free: use --scale or --dir", room >> 20, free >> 20);
+        course::room(&self.site, case, scale)?;
         tell("making the data");
-        case.make(&self.site, scale)?;
-        case.restore(&self.site, true)?;
-        self.check_the_start(case)?;
+        let course = Course::lay(&self.site, case, scale)?;
         let players: Vec<_> = self.present.iter().filter_map(|each| Some((each, each.options(case)?))).collect();
         for (contender, options) in &players {
-            report.standings.push(Standing::new(contender.name(), options.join(" ")));
+            report.standings.push(Standing::new(contender.name().to_owned(), options.join(" ")));
         }
         for round in 0..=rounds {
             let mut order: Vec<_> = players.iter().zip(report.standings.iter_mut()).collect();
@@ -94,7 +91,7 @@ impl Contest {
                     continue;
                 }
                 let route = if round == 0 { Route::Counted } else { Route::Direct };
-                match self.run(case, contender.as_ref(), options, route) {
+                match self.run(&course, contender.as_ref(), options, route) {
                     Ok((_, Some(wire))) => standing.wire = Some(wire),
                     Ok((run, None)) => {
                         tell(&format!("round {round} of {rounds}, {}: {:.2} s", standing.name, run.wall_s));
@@ -110,33 +107,27 @@ impl Contest {
         Ok(())
     }
 
-    /// A case that begins equal when it should not measures nothing.
-    fn check_the_start(&self, case: &Case) -> Result<()> {
-        match (case.start, self.judge.verify(&self.site)?) {
-            (Start::Equal, Equality::Equal) | (Start::Empty | Start::Before, Equality::Different(_)) => Ok(()),
-            (Start::Equal, Equality::Different(what)) => bail!("the destination is not equal at the start: {what}"),
-            (Start::Empty | Start::Before, Equality::Equal) => bail!("the destination is equal at the start already"),
-        }
-    }
-
     fn run(
         &self,
-        case: &Case,
+        course: &Course<'_>,
         contender: &dyn Contender,
         options: &[&'static str],
         route: Route,
     ) -> Result<(Run, Option<Wire>)> {
-        case.restore(&self.site, false)?;
-        let mut stage = contender.stage(&self.site, &self.keys, options, route)?;
-        let run = process::measure(stage.daemons, &mut stage.client, &self.log())?;
+        course.restore()?;
+        let (source, destination, logs) = (course.source(), course.destination(), self.site.logs());
+        let job = Job { source: &source, destination: &destination, logs: &logs, keys: &self.keys, options, route };
+        contender.prepare(&job)?;
+        let mut stage = contender.stage(&job)?;
+        let run = process::measure(stage.daemons, &mut stage.client, &logs.join("client"), || course.settle())?;
         let wire = stage.relay.map(crate::relay::Relay::finish);
-        match self.judge.verify(&self.site).context("cannot compare source and destination")? {
-            Equality::Equal => Ok((run, wire)),
-            Equality::Different(what) => bail!("it ended well, but the destination differs: {what}"),
+        let look = match route {
+            Route::Counted => Look::Close,
+            Route::Direct => Look::Quick,
+        };
+        match course.difference(look, contender.keeps()).context("cannot compare source and destination")? {
+            None => Ok((run, wire)),
+            Some(what) => bail!("it ended well, but the destination differs: {what}"),
         }
-    }
-
-    fn log(&self) -> PathBuf {
-        Path::new(&self.site.logs()).join("client")
     }
 }

@@ -1,33 +1,22 @@
 //! ferry as a contender: one receiver, one sender, TLS 1.3 on the loopback, default options unless the case is about one. It also
-//! makes the keys for everybody and compares source and destination for everybody.
+//! makes the keys for everybody.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use ferry_tests::command::tail;
 use ferry_tests::ferry::add_volumes;
 use ferry_tests::ports;
 
 use crate::cases::Case;
-use crate::contender::{Contender, Route, Stage};
+use crate::contender::{Contender, Job, Stage};
 use crate::machine;
 use crate::process::{Daemon, Ends};
-use crate::site::Site;
 
 /// ferry, by its binary.
 #[derive(Clone, Debug)]
 pub struct Ferry {
     binary: PathBuf,
-}
-
-/// What a comparison of two trees found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Equality {
-    /// Nothing.
-    Equal,
-    /// These differences, as ferry names them.
-    Different(String),
 }
 
 impl Ferry {
@@ -48,6 +37,24 @@ impl Ferry {
         command
     }
 
+    /// A receiver that listens.
+    fn receiver(&self, job: &Job<'_>, port: u16) -> Result<Daemon> {
+        let mut command = self.command("receive");
+        command.arg("--listen").arg(format!("127.0.0.1:{port}")).arg("--identity").arg(job.keys.join("receiver"));
+        command.args(["--once", "--progress", "none"]);
+        add_volumes(&mut command, &[("data", job.destination)]);
+        Daemon::start(command, port, Ends::ByItself, job.logs.join("ferry-receive"))
+    }
+
+    /// The command of a sender of `source`.
+    fn sender(&self, job: &Job<'_>, source: &Path, port: u16) -> Command {
+        let mut command = self.command("send");
+        command.arg("--to").arg(format!("127.0.0.1:{port}")).arg("--identity").arg(job.keys.join("sender"));
+        command.args(["--retry-for", "30s", "--progress", "none"]);
+        add_volumes(&mut command, &[("data", source)]);
+        command
+    }
+
     /// Makes `keys/sender` and `keys/receiver`.
     ///
     /// # Errors
@@ -59,27 +66,15 @@ impl Ferry {
             false => bail!("ferry keygen failed: {}", String::from_utf8_lossy(&done.stderr)),
         }
     }
-
-    /// Compares contents and every attribute of two trees.
-    ///
-    /// # Errors
-    /// When it cannot.
-    pub fn verify(&self, site: &Site) -> Result<Equality> {
-        let mut command = self.command("verify");
-        command.args(["--progress", "none"]).arg(site.source()).arg(site.destination());
-        let done = command.output().context("cannot start ferry")?;
-        let text = String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).trim().to_owned();
-        match done.status.code() {
-            Some(0) => Ok(Equality::Equal),
-            Some(4) => Ok(Equality::Different(tail(&text).to_owned())),
-            _ => bail!("ferry verify ended with {}: {text}", done.status),
-        }
-    }
 }
 
 impl Contender for Ferry {
-    fn name(&self) -> String {
-        "ferry".to_owned()
+    fn id(&self) -> &'static str {
+        "ferry"
+    }
+
+    fn name(&self) -> &'static str {
+        "ferry"
     }
 
     fn version(&self) -> Result<String> {
@@ -90,20 +85,12 @@ impl Contender for Ferry {
         Some(case.ferry.to_vec())
     }
 
-    fn stage(&self, site: &Site, keys: &Path, options: &[&'static str], route: Route) -> Result<Stage> {
+    fn stage(&self, job: &Job<'_>) -> Result<Stage> {
         let port = ports::free()?;
-        let mut receive = self.command("receive");
-        receive.arg("--listen").arg(format!("127.0.0.1:{port}")).arg("--identity").arg(keys.join("receiver"));
-        receive.args(["--once", "--progress", "none"]);
-        add_volumes(&mut receive, &[("data", &site.destination())]);
-        let log = site.logs().join("ferry-receive");
-        let daemons = vec![Daemon::start(receive, port, Ends::ByItself, log)?];
-        let (port, relay) = route.to(port)?;
-        let mut client = self.command("send");
-        client.arg("--to").arg(format!("127.0.0.1:{port}")).arg("--identity").arg(keys.join("sender"));
-        client.args(["--retry-for", "30s", "--progress", "none"]);
-        add_volumes(&mut client, &[("data", &site.source())]);
-        client.args(options);
+        let daemons = vec![self.receiver(job, port)?];
+        let (port, relay) = job.route.to(port)?;
+        let mut client = self.sender(job, job.source, port);
+        client.args(job.options);
         Ok(Stage { daemons, client, relay })
     }
 }

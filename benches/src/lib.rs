@@ -12,9 +12,12 @@
 pub mod cases;
 pub mod contender;
 pub mod contest;
+pub mod course;
 pub mod data;
+pub mod device;
 pub mod ferry;
 pub mod figures;
+pub mod judge;
 pub mod machine;
 pub mod noise;
 pub mod process;

@@ -8,7 +8,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::Parser;
-use ferry_benches::cases::{CASES, Case, Scale};
+use ferry_benches::cases::{self, Case, Scale};
 use ferry_benches::contender::Contender;
 use ferry_benches::contest::Contest;
 use ferry_benches::ferry::Ferry;
@@ -40,6 +40,9 @@ struct Args {
     /// Puts the data below this directory; a tmpfs of its own unless told, which needs root.
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
+    /// Like --dir, on a disk: `sync -f` of the destination is part of every time.
+    #[arg(long, value_name = "DIR", conflicts_with = "dir")]
+    disk: Option<PathBuf>,
     /// Writes every run here.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -63,22 +66,22 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<ExitCode> {
     if args.list {
-        let lines: String = CASES.iter().map(|case| format!("{:<16}{}\n", case.name, case.what)).collect();
+        let lines: String = cases::all().iter().map(|case| format!("{:<16}{}\n", case.name, case.what)).collect();
         print(&lines)?;
         return Ok(ExitCode::SUCCESS);
     }
     let ferry = Ferry::at(&args.ferry)?;
-    let site = site(args.dir.as_deref())?;
+    let site = site(args)?;
     let contenders: Vec<Box<dyn Contender>> =
         vec![Box::new(ferry.clone()), Box::new(Rsync::with(Options::Default)), Box::new(Rsync::with(Options::Best))];
-    let report = contest(args, &Contest::new(site, ferry, contenders)?)?;
+    let report = contest(args, &Contest::new(site, &ferry, contenders)?)?;
     print(&table::markdown(&report))?;
     Ok(if report.troubles().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Plays the cases. What is known is written after each: a contest takes long, and one that is cut short has still said something.
 fn contest(args: &Args, contest: &Contest) -> Result<Report> {
-    let cases = if args.cases.is_empty() { CASES.iter().collect() } else { args.cases.clone() };
+    let cases = if args.cases.is_empty() { cases::all() } else { args.cases.clone() };
     let mut report = Report {
         command: command(args),
         machine: Machine::now()?,
@@ -109,9 +112,13 @@ fn save(args: &Args, report: &Report) -> Result<()> {
 }
 
 /// Where the data goes. In memory we want mounts of our own: they vanish with us, however we end.
-fn site(dir: Option<&Path>) -> Result<Site> {
-    if let Some(dir) = dir {
-        return Site::below(&dir.canonicalize().with_context(|| format!("cannot use {}", dir.display()))?);
+fn site(args: &Args) -> Result<Site> {
+    let usable = |dir: &Path| dir.canonicalize().with_context(|| format!("cannot use {}", dir.display()));
+    if let Some(dir) = &args.disk {
+        return Site::on_disk(&usable(dir)?);
+    }
+    if let Some(dir) = &args.dir {
+        return Site::below(&usable(dir)?);
     }
     let root = rustix::process::geteuid().is_root();
     ensure!(root, "without root there is no tmpfs of our own: name a directory with --dir, such as /dev/shm");
@@ -130,6 +137,9 @@ fn command(args: &Args) -> String {
     if args.scale != Scale::FULL {
         text.push_str(&format!(" --scale {}", args.scale.factor()));
     }
+    if args.disk.is_some() {
+        text.push_str(" --disk DIR");
+    }
     if !args.cases.is_empty() {
         text.push_str(" --case ");
         text.push_str(&args.cases.iter().map(|case| case.name).collect::<Vec<_>>().join(","));
@@ -138,7 +148,7 @@ fn command(args: &Args) -> String {
 }
 
 fn case(name: &str) -> Result<&'static Case> {
-    let known = || CASES.map(|case| case.name).join(", ");
+    let known = || cases::all().iter().map(|case| case.name).collect::<Vec<_>>().join(", ");
     Case::named(name).ok_or_else(|| anyhow!("no such case; there are: {}", known()))
 }
 

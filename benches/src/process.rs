@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,7 @@ const LOOK: Duration = Duration::from_millis(20);
 /// What one run took.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Run {
-    /// Seconds from the client's start to its end.
+    /// Seconds from the client's start to its end, and to the destination's being on the disk where it lies on one.
     pub wall_s: f64,
     /// CPU seconds of all processes in that time, in steps of 10 ms.
     pub cpu_s: f64,
@@ -102,17 +102,24 @@ impl Drop for Daemon {
     }
 }
 
-/// Runs `client` against `daemons` to the end of all of them.
+/// Runs `client` against `daemons` to the end of all of them. `settle` follows the client at once and is part of its time.
 ///
 /// # Errors
 /// When one fails or hangs; what it printed is in the message.
-pub fn measure(daemons: Vec<Daemon>, client: &mut Command, log: &Path) -> Result<Run> {
+pub fn measure(
+    daemons: Vec<Daemon>,
+    client: &mut Command,
+    log: &Path,
+    settle: impl FnOnce() -> Result<()>,
+) -> Result<Run> {
     let reaped_before = procfs::reaped_here();
     let idle: u64 = daemons.iter().map(Daemon::ticks).sum();
     let servers: Vec<u32> = daemons.iter().map(|daemon| daemon.child.id()).collect();
     let start = Instant::now();
     let mut child = spawn(client, log)?;
-    let (wall, status, memory_bytes) = watch(&mut child, &servers, start)?;
+    let (status, memory_bytes) = watch(&mut child, &servers, start)?;
+    settle()?;
+    let wall = start.elapsed();
     let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
     ensure!(code == 0, "the client ended with {code}: {}", printed(log));
     daemons.into_iter().try_for_each(Daemon::finish)?;
@@ -121,7 +128,7 @@ pub fn measure(daemons: Vec<Daemon>, client: &mut Command, log: &Path) -> Result
 }
 
 /// Waits for the client without a delay of our own, while a thread looks at the memory of all.
-fn watch(child: &mut Child, servers: &[u32], start: Instant) -> Result<(Duration, std::process::ExitStatus, u64)> {
+fn watch(child: &mut Child, servers: &[u32], start: Instant) -> Result<(ExitStatus, u64)> {
     let (ended, client) = (AtomicBool::new(false), child.id());
     std::thread::scope(|scope| {
         let looker = scope.spawn(|| {
@@ -138,11 +145,10 @@ fn watch(child: &mut Child, servers: &[u32], start: Instant) -> Result<(Duration
             most
         });
         let status = child.wait();
-        let wall = start.elapsed();
         ended.store(true, Ordering::Relaxed);
         looker.thread().unpark();
         let most = looker.join().unwrap_or(0);
-        Ok((wall, status.context("cannot wait for the client")?, most))
+        Ok((status.context("cannot wait for the client")?, most))
     })
 }
 
@@ -176,7 +182,7 @@ mod tests {
     #[test]
     fn a_run_takes_the_time_of_its_client() {
         let site = Site::scratch().unwrap();
-        let run = measure(Vec::new(), &mut shell("sleep 0.2"), &site.logs().join("client")).unwrap();
+        let run = measure(Vec::new(), &mut shell("sleep 0.2"), &site.logs().join("client"), || Ok(())).unwrap();
         assert!((0.2..5.0).contains(&run.wall_s), "{run:?}");
         assert!(run.cpu_s < run.wall_s && run.memory_bytes > 0, "{run:?}");
     }
@@ -184,7 +190,7 @@ mod tests {
     #[test]
     fn a_client_that_fails_is_an_error_with_its_words() {
         let site = Site::scratch().unwrap();
-        let error = measure(Vec::new(), &mut shell("echo went astray; exit 3"), &site.logs().join("client"));
+        let error = measure(Vec::new(), &mut shell("echo went astray; exit 3"), &site.logs().join("client"), || Ok(()));
         let error = error.unwrap_err().to_string();
         assert!(error.contains("ended with 3") && error.contains("went astray"), "{error}");
     }

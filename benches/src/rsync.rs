@@ -1,6 +1,7 @@
 //! rsync as people use it for this job: a daemon at the destination behind stunnel, a client at the source through stunnel, TLS
 //! 1.3 with certificates on both sides. Once with its default options, once with its best ones where a case has such.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,10 +10,9 @@ use anyhow::{Context, Result};
 use ferry_tests::ports;
 
 use crate::cases::Case;
-use crate::contender::{Contender, Route, Stage};
+use crate::contender::{Contender, Job, Stage};
 use crate::machine;
 use crate::process::{Daemon, Ends};
-use crate::site::Site;
 
 /// What it is given always: all that ferry keeps by default.
 pub const ALL_ATTRIBUTES: &str = "-aHAX";
@@ -43,10 +43,17 @@ impl Rsync {
 }
 
 impl Contender for Rsync {
-    fn name(&self) -> String {
+    fn id(&self) -> &'static str {
         match self.options {
-            Options::Default => "rsync+stunnel".to_owned(),
-            Options::Best => "rsync+stunnel, best flags".to_owned(),
+            Options::Default => "rsync-stunnel",
+            Options::Best => "rsync-best",
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        match self.options {
+            Options::Default => "rsync+stunnel",
+            Options::Best => "rsync+stunnel, best flags",
         }
     }
 
@@ -65,27 +72,41 @@ impl Contender for Rsync {
         }
     }
 
-    fn stage(&self, site: &Site, keys: &Path, options: &[&'static str], route: Route) -> Result<Stage> {
-        let (logs, [rsyncd, outer, inner]) = (site.logs(), [ports::free()?, ports::free()?, ports::free()?]);
+    fn stage(&self, job: &Job<'_>) -> Result<Stage> {
+        let (logs, [rsyncd, outer, inner]) = (job.logs, [ports::free()?, ports::free()?, ports::free()?]);
         let mut daemon = Command::new("rsync");
         daemon.args(["--daemon", "--no-detach", "--address", "127.0.0.1", "--port"]).arg(rsyncd.to_string());
-        daemon.arg("--config").arg(write(&logs, "rsyncd.conf", &module(&site.destination(), &logs))?);
-        let server = tunnel(Side::Server, outer, rsyncd, &keys.join("receiver"));
+        daemon.arg("--config").arg(write(logs, "rsyncd.conf", &module(root(job.destination), logs))?);
+        let server = tunnel(Side::Server, outer, rsyncd, &job.keys.join("receiver"));
         let mut daemons = vec![
             Daemon::start(daemon, rsyncd, Ends::WhenTold, logs.join("rsyncd"))?,
-            stunnel(&logs, "stunnel-server", &server, outer)?,
+            stunnel(logs, "stunnel-server", &server, outer)?,
         ];
-        let (outer, relay) = route.to(outer)?;
-        let client = tunnel(Side::Client, inner, outer, &keys.join("sender"));
-        daemons.push(stunnel(&logs, "stunnel-client", &client, inner)?);
+        let (outer, relay) = job.route.to(outer)?;
+        let client = tunnel(Side::Client, inner, outer, &job.keys.join("sender"));
+        daemons.push(stunnel(logs, "stunnel-client", &client, inner)?);
         // Clients before those they talk to: what is told to end first has nobody left to serve.
         daemons.reverse();
         let mut client = Command::new("rsync");
-        let mut source = site.source().into_os_string();
-        source.push("/");
-        client.args(options).arg("--numeric-ids").arg(source).arg(format!("rsync://127.0.0.1:{inner}/data/"));
+        client.args(job.options).arg("--numeric-ids").args(ends(job, inner));
         Ok(Stage { daemons, client, relay })
     }
+}
+
+/// The directory the daemon's module is: that of a device's node.
+fn root(destination: &Path) -> &Path {
+    if destination.is_dir() { destination } else { destination.parent().unwrap_or(destination) }
+}
+
+/// From where to where, as the client is told: the contents of a directory, or one device into another.
+fn ends(job: &Job<'_>, port: u16) -> [OsString; 2] {
+    let mut from = job.source.as_os_str().to_owned();
+    let mut to = OsString::from(format!("rsync://127.0.0.1:{port}/data/"));
+    match job.destination.is_dir() {
+        true => from.push("/"),
+        false => to.push(job.destination.file_name().unwrap_or_default()),
+    }
+    [from, to]
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -109,8 +130,9 @@ fn write(logs: &Path, name: &str, text: &str) -> Result<PathBuf> {
 /// A module that may write everything. Without privilege rsync refuses to be told who it is.
 fn module(destination: &Path, logs: &Path) -> String {
     let owner = if rustix::process::geteuid().is_root() { "uid = 0\ngid = 0\n" } else { "" };
+    // Writing to devices is refused unless it is allowed by name.
     format!(
-        "use chroot = no\nnumeric ids = yes\nlock file = {}\n{owner}[data]\npath = {}\nread only = no\n",
+        "use chroot = no\nnumeric ids = yes\nlock file = {}\n{owner}[data]\npath = {}\nread only = no\nrefuse options = !write-devices !copy-devices\n",
         logs.join("rsyncd.lock").display(),
         destination.display()
     )
