@@ -4,12 +4,14 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
+use crate::bars::Limit;
 use crate::cases::{Case, Scale};
-use crate::contender::{Contender, Job, Route};
+use crate::contender::{Contender, Job, Reach, Route};
 use crate::course::{self, Course, Look};
 use crate::ferry::Ferry;
+use crate::line::Line;
 use crate::process::{self, Run};
 use crate::relay::Wire;
 use crate::report::{CaseReport, Presence, Standing};
@@ -19,28 +21,38 @@ use crate::site::Site;
 pub struct Contest {
     site: Site,
     keys: PathBuf,
+    line: Line,
     present: Vec<Box<dyn Contender>>,
     presences: Vec<Presence>,
 }
 
+/// What a run is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// The bytes on the wire, and a close look at the copy.
+    Count,
+    /// The time.
+    Time,
+}
+
 impl Contest {
-    /// Makes keys and finds out who is here. `contenders` begins with ferry.
+    /// Makes keys and finds out who is here. `contenders` begins with ferry; all of them run over `line`.
     ///
     /// # Errors
     /// When keys cannot be made.
-    pub fn new(site: Site, ferry: &Ferry, contenders: Vec<Box<dyn Contender>>) -> Result<Self> {
+    pub fn new(site: Site, ferry: &Ferry, line: Line, contenders: Vec<Box<dyn Contender>>) -> Result<Self> {
         let keys = site.logs().join("keys");
         ferry.keygen(&keys)?;
         let (mut present, mut presences) = (Vec::new(), Vec::new());
         for contender in contenders {
-            let (name, found) = (contender.name().to_owned(), contender.version());
+            let (name, found) = (contender.name().to_owned(), found(contender.as_ref(), line));
             let missing = found.as_ref().err().map(|error| format!("{error:#}"));
             if missing.is_none() {
                 present.push(contender);
             }
             presences.push(Presence { name, version: found.ok(), missing });
         }
-        Ok(Self { site, keys, present, presences })
+        Ok(Self { site, keys, line, present, presences })
     }
 
     /// Each contender, here or not.
@@ -57,8 +69,8 @@ impl Contest {
 
     /// Plays one case; what goes wrong is in the report. `tell` hears of each step.
     pub fn play(&self, case: &Case, scale: Scale, rounds: u32, tell: &mut dyn FnMut(&str)) -> CaseReport {
-        let Case { name, what, must, aim, .. } = *case;
-        let mut report = CaseReport { name, what, must, aim, standings: Vec::new(), trouble: None };
+        let (name, what, limit) = (case.name, case.what, Limit::of(case, scale));
+        let mut report = CaseReport { name, what, limit, standings: Vec::new(), trouble: None };
         let end = self.try_play(case, scale, rounds, tell, &mut report);
         report.trouble = end.and_then(|()| self.site.clear()).err().map(|error| format!("{error:#}"));
         report.sum_up();
@@ -79,7 +91,7 @@ impl Contest {
         let course = Course::lay(&self.site, case, scale)?;
         let players: Vec<_> = self.present.iter().filter_map(|each| Some((each, each.options(case)?))).collect();
         for (contender, options) in &players {
-            report.standings.push(Standing::new(contender.name().to_owned(), options.join(" ")));
+            report.standings.push(Standing::new(contender.as_ref(), case, options));
         }
         for round in 0..=rounds {
             let mut order: Vec<_> = players.iter().zip(report.standings.iter_mut()).collect();
@@ -90,10 +102,10 @@ impl Contest {
                 if standing.trouble.is_some() {
                     continue;
                 }
-                let route = if round == 0 { Route::Counted } else { Route::Direct };
-                match self.run(&course, contender.as_ref(), options, route) {
-                    Ok((_, Some(wire))) => standing.wire = Some(wire),
-                    Ok((run, None)) => {
+                let purpose = if round == 0 { Purpose::Count } else { Purpose::Time };
+                match self.run(&course, contender.as_ref(), options, purpose) {
+                    Ok((_, wire)) if purpose == Purpose::Count => standing.wire = wire,
+                    Ok((run, _)) => {
                         tell(&format!("round {round} of {rounds}, {}: {:.2} s", standing.name, run.wall_s));
                         standing.runs.push(run);
                     }
@@ -112,22 +124,35 @@ impl Contest {
         course: &Course<'_>,
         contender: &dyn Contender,
         options: &[&'static str],
-        route: Route,
+        purpose: Purpose,
     ) -> Result<(Run, Option<Wire>)> {
         course.restore()?;
         let (source, destination, logs) = (course.source(), course.destination(), self.site.logs());
-        let job = Job { source: &source, destination: &destination, logs: &logs, keys: &self.keys, options, route };
+        let (before, keys) = (self.site.before(), self.keys.as_path());
+        let route = match (purpose, self.line) {
+            (Purpose::Time, Line::FREE) => Route::Direct,
+            (Purpose::Time | Purpose::Count, line) => Route::Relayed(line),
+        };
+        let job =
+            Job { source: &source, destination: &destination, before: &before, logs: &logs, keys, options, route };
         contender.prepare(&job)?;
         let mut stage = contender.stage(&job)?;
         let run = process::measure(stage.daemons, &mut stage.client, &logs.join("client"), || course.settle())?;
         let wire = stage.relay.map(crate::relay::Relay::finish);
-        let look = match route {
-            Route::Counted => Look::Close,
-            Route::Direct => Look::Quick,
+        let look = match purpose {
+            Purpose::Count => Look::Close,
+            Purpose::Time => Look::Quick,
         };
         match course.difference(look, contender.keeps()).context("cannot compare source and destination")? {
             None => Ok((run, wire)),
             Some(what) => bail!("it ended well, but the destination differs: {what}"),
         }
     }
+}
+
+/// A contender's version, or why it takes no part.
+fn found(contender: &dyn Contender, line: Line) -> Result<String> {
+    let able = contender.reach() == Reach::Network || line == Line::FREE;
+    ensure!(able, "it copies on one machine only, so not over a line with a delay or a bandwidth");
+    contender.version()
 }

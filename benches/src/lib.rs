@@ -9,8 +9,10 @@
 //!  (contenders)   (daemons, client, relay)
 //! ```
 
+pub mod bars;
 pub mod cases;
 pub mod contender;
+pub mod contenders;
 pub mod contest;
 pub mod course;
 pub mod data;
@@ -18,6 +20,8 @@ pub mod device;
 pub mod ferry;
 pub mod figures;
 pub mod judge;
+pub mod line;
+pub mod local;
 pub mod machine;
 pub mod noise;
 pub mod process;

@@ -2,19 +2,21 @@
 //! and left equal trees, 1 when somebody did not, 2 when it could not begin.
 
 use std::io::Write;
+use std::num::NonZeroU32;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::Parser;
+use clap::builder::PossibleValuesParser;
 use ferry_benches::cases::{self, Case, Scale};
-use ferry_benches::contender::Contender;
+use ferry_benches::contenders;
 use ferry_benches::contest::Contest;
 use ferry_benches::ferry::Ferry;
+use ferry_benches::line::Line;
 use ferry_benches::machine::{self, Machine};
 use ferry_benches::report::Report;
-use ferry_benches::rsync::{Options, Rsync};
 use ferry_benches::site::Site;
 use ferry_benches::table;
 
@@ -31,6 +33,10 @@ struct Args {
     /// Only these cases, by comma; see --list.
     #[arg(long = "case", value_name = "NAME,...", value_delimiter = ',', value_parser = case)]
     cases: Vec<&'static Case>,
+    /// Only these contenders beside ferry, by comma; see --list.
+    #[arg(long = "contender", value_name = "NAME,...", value_delimiter = ',', default_values = contenders::DEFAULT,
+        value_parser = PossibleValuesParser::new(contenders::IDS))]
+    contenders: Vec<String>,
     /// Timed runs of each contender in each case.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     runs: u32,
@@ -43,13 +49,19 @@ struct Args {
     /// Like --dir, on a disk: `sync -f` of the destination is part of every time.
     #[arg(long, value_name = "DIR", conflicts_with = "dir")]
     disk: Option<PathBuf>,
+    /// Delays what the two sides say to each other, by this there and back.
+    #[arg(long, value_name = "MS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    rtt: u32,
+    /// Bounds the bandwidth between the two sides, each way and all connections together.
+    #[arg(long, value_name = "N")]
+    mbit: Option<NonZeroU32>,
     /// Writes every run here.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// Writes the table here.
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
-    /// Says what the cases are and ends.
+    /// Says what the cases and the contenders are and ends.
     #[arg(long)]
     list: bool,
 }
@@ -67,26 +79,31 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<ExitCode> {
     if args.list {
         let lines: String = cases::all().iter().map(|case| format!("{:<16}{}\n", case.name, case.what)).collect();
-        print(&lines)?;
+        print(&format!(
+            "{lines}\ncontenders: {}\nby default: {}\n",
+            contenders::IDS.join(", "),
+            contenders::DEFAULT.join(", ")
+        ))?;
         return Ok(ExitCode::SUCCESS);
     }
     let ferry = Ferry::at(&args.ferry)?;
     let site = site(args)?;
-    let contenders: Vec<Box<dyn Contender>> =
-        vec![Box::new(ferry.clone()), Box::new(Rsync::with(Options::Default)), Box::new(Rsync::with(Options::Best))];
-    let report = contest(args, &Contest::new(site, &ferry, contenders)?)?;
+    let line = Line { rtt_ms: args.rtt, mbit: args.mbit };
+    let contenders = contenders::chosen(&ferry, &args.contenders);
+    let report = contest(args, line, &Contest::new(site, &ferry, line, contenders)?)?;
     print(&table::markdown(&report))?;
     Ok(if report.troubles().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Plays the cases. What is known is written after each: a contest takes long, and one that is cut short has still said something.
-fn contest(args: &Args, contest: &Contest) -> Result<Report> {
+fn contest(args: &Args, line: Line, contest: &Contest) -> Result<Report> {
     let cases = if args.cases.is_empty() { cases::all() } else { args.cases.clone() };
     let mut report = Report {
         command: command(args),
         machine: Machine::now()?,
         load_after: String::new(),
         medium: contest.medium(),
+        line,
         scale: args.scale.factor(),
         runs: args.runs,
         contenders: contest.presences(),
@@ -139,6 +156,15 @@ fn command(args: &Args) -> String {
     }
     if args.disk.is_some() {
         text.push_str(" --disk DIR");
+    }
+    if args.rtt > 0 {
+        text.push_str(&format!(" --rtt {}", args.rtt));
+    }
+    if let Some(mbit) = args.mbit {
+        text.push_str(&format!(" --mbit {mbit}"));
+    }
+    if args.contenders != contenders::DEFAULT {
+        text.push_str(&format!(" --contender {}", args.contenders.join(",")));
     }
     if !args.cases.is_empty() {
         text.push_str(" --case ");
