@@ -17,6 +17,12 @@ use crate::relay::Wire;
 use crate::report::{CaseReport, Presence, Standing};
 use crate::site::Site;
 
+/// Seconds after which a run is a long one.
+const LONG_S: f64 = 60.0;
+/// Timed runs of who takes that long: rsync reads and sends 20 GiB of holes, and its figure is no better for having been made
+/// five times.
+const LONG_RUNS: usize = 2;
+
 /// A contest: the place, the judge, and who takes part.
 pub struct Contest {
     site: Site,
@@ -99,7 +105,7 @@ impl Contest {
                 order.reverse();
             }
             for ((contender, options), standing) in order {
-                if standing.trouble.is_some() {
+                if standing.trouble.is_some() || enough(&standing.runs) {
                     continue;
                 }
                 let purpose = if round == 0 { Purpose::Count } else { Purpose::Time };
@@ -150,9 +156,28 @@ impl Contest {
     }
 }
 
+/// Whether a contender that takes long has run often enough.
+fn enough(runs: &[Run]) -> bool {
+    runs.len() >= LONG_RUNS && runs.iter().all(|run| run.wall_s > LONG_S)
+}
+
 /// A contender's version, or why it takes no part.
 fn found(contender: &dyn Contender, line: Line) -> Result<String> {
     let able = contender.reach() == Reach::Network || line == Line::FREE;
     ensure!(able, "it copies on one machine only, so not over a line with a delay or a bandwidth");
     contender.version()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_takes_more_than_a_minute_runs_less_often() {
+        let runs = |walls: &[f64]| {
+            walls.iter().map(|wall_s| Run { wall_s: *wall_s, cpu_s: 1.0, memory_bytes: 1 }).collect::<Vec<_>>()
+        };
+        assert!(enough(&runs(&[70.0, 61.0])));
+        assert!(!enough(&runs(&[70.0])) && !enough(&runs(&[70.0, 59.0, 80.0])) && !enough(&[]));
+    }
 }

@@ -114,6 +114,14 @@ pub fn copy(from: &Path, to: &Path, written: Written) -> Result<()> {
     Ok(File::options().write(true).open(to)?.set_modified(written.time())?)
 }
 
+/// Sets when an open file was last written.
+///
+/// # Errors
+/// When it cannot be set.
+pub fn stamp(file: &File, written: Written) -> io::Result<()> {
+    file.set_modified(written.time())
+}
+
 /// Sets when a file or directory was last written.
 ///
 /// # Errors

@@ -97,7 +97,7 @@ fn run(args: &Args) -> Result<ExitCode> {
 
 /// Plays the cases. What is known is written after each: a contest takes long, and one that is cut short has still said something.
 fn contest(args: &Args, line: Line, contest: &Contest) -> Result<Report> {
-    let cases = if args.cases.is_empty() { cases::all() } else { args.cases.clone() };
+    let cases = if args.cases.is_empty() { cases::by_default() } else { args.cases.clone() };
     let mut report = Report {
         command: command(args),
         machine: Machine::now()?,

@@ -155,9 +155,9 @@ fn write(logs: &Path, name: &str, text: &str) -> Result<PathBuf> {
 /// A module that may write everything. Without privilege rsync refuses to be told who it is.
 fn module(destination: &Path, logs: &Path) -> String {
     let owner = if rustix::process::geteuid().is_root() { "uid = 0\ngid = 0\n" } else { "" };
-    // Writing to devices is refused unless it is allowed by name.
+    // Writing to devices is refused unless it is allowed by name; links are changed unless that is refused.
     format!(
-        "use chroot = no\nnumeric ids = yes\nlock file = {}\n{owner}[data]\npath = {}\nread only = no\nrefuse options = !write-devices !copy-devices\n",
+        "use chroot = no\nnumeric ids = yes\nlock file = {}\n{owner}[data]\npath = {}\nread only = no\nmunge symlinks = no\nrefuse options = !write-devices !copy-devices\n",
         logs.join("rsyncd.lock").display(),
         destination.display()
     )

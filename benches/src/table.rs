@@ -116,7 +116,11 @@ fn notes(report: &Report) -> String {
             .iter()
             .map(|standing| {
                 let options = if standing.options.is_empty() { "defaults" } else { &standing.options };
-                format!("{} {options}", standing.name)
+                let runs = match standing.runs.len() {
+                    runs if runs == report.runs as usize || standing.trouble.is_some() => String::new(),
+                    runs => format!(", {runs} runs for they are long"),
+                };
+                format!("{} {options}{runs}", standing.name)
             })
             .collect();
         lines.push(format!("{}: {} ({}).", case.name, case.what, options.join("; ")));
