@@ -24,12 +24,15 @@ pub mod line;
 pub mod local;
 pub mod machine;
 pub mod noise;
+pub mod plot;
 pub mod process;
 pub mod procfs;
 pub mod prose;
 pub mod relay;
 pub mod report;
 pub mod rsync;
+#[cfg(test)]
+mod sample;
 pub mod site;
 pub mod table;
 pub mod trees;

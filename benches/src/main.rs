@@ -16,6 +16,7 @@ use ferry_benches::contest::Contest;
 use ferry_benches::ferry::Ferry;
 use ferry_benches::line::Line;
 use ferry_benches::machine::{self, Machine};
+use ferry_benches::plot;
 use ferry_benches::report::Report;
 use ferry_benches::site::Site;
 use ferry_benches::table;
@@ -61,6 +62,9 @@ struct Args {
     /// Writes the table here.
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
+    /// Draws the ratios here.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
     /// Says what the cases and the contenders are and ends.
     #[arg(long)]
     list: bool,
@@ -121,6 +125,9 @@ fn contest(args: &Args, line: Line, contest: &Contest) -> Result<Report> {
 fn save(args: &Args, report: &Report) -> Result<()> {
     if let Some(path) = &args.markdown {
         write(path, &table::markdown(report))?;
+    }
+    if let Some(path) = &args.svg {
+        write(path, &plot::svg(report)?)?;
     }
     if let Some(path) = &args.json {
         write(path, &serde_json::to_string_pretty(report)?)?;
