@@ -1,12 +1,13 @@
-//! The parts of `ferry-bench`: deterministic data, contenders that move it over mutual TLS on the loopback, what each run
-//! took, and the table. It knows every contender by its command line only, ferry too, and believes no exit code: after
+//! The parts of `ferry-bench`: deterministic data, contenders that move it from one place to another, what each run took, and how
+//! that compares with what is owed. It knows every contender by its command line only, ferry too, and believes no exit code: after
 //! each run source and destination are compared.
 //!
 //! ```text
-//! cases (what is moved) --> data --> site (source, before, destination)
-//!                                      |
-//! ferry, rsync --> stage --> process --+--> contest (rounds) --> figures --> report, table
-//!  (contenders)   (daemons, client, relay)
+//! cases (what is moved) --> data, trees --> site --> course (source, destination, devices)
+//!                                                      |
+//! ferry, rsync, local --> stage --> process -----------+--> contest (rounds) --> figures, bars --> report
+//!    (contenders)   (daemons, client,  (time)       judge                                          |
+//!                    relay, line)                                                        table, plot, JSON
 //! ```
 
 pub mod bars;

@@ -1,4 +1,4 @@
-//! `ferry-bench`: ferry against rsync over stunnel on this machine, one table at the end. Exits with 0 when everybody took part
+//! `ferry-bench`: ferry against rsync over stunnel and others on this machine, one table at the end. Exits with 0 when everybody took part
 //! and left equal trees, 1 when somebody did not, 2 when it could not begin.
 
 use std::io::Write;

@@ -57,8 +57,8 @@ impl Daemon {
     ///
     /// # Errors
     /// When it does not start or does not listen; what it printed is in the message.
-    pub fn start(mut command: Command, port: u16, ends: Ends, log: PathBuf) -> Result<Self> {
-        let child = spawn(&mut command, &log)?;
+    pub fn start(command: Command, port: u16, ends: Ends, log: PathBuf) -> Result<Self> {
+        let child = spawn(&mut bound(&command), &log)?;
         let mut daemon = Self { child, ends, log };
         until(DAEMON_MAX, &format!("{command:?} listens"), || {
             let listens = ports::is_listening(port);
@@ -152,6 +152,19 @@ fn watch(child: &mut Child, servers: &[u32], start: Instant) -> Result<(ExitStat
     })
 }
 
+/// The same command, killed when who starts it dies, however that comes about: nobody is left to hold a port or a device.
+fn bound(command: &Command) -> Command {
+    let mut bound = Command::new("setpriv");
+    bound.args(["--pdeathsig", "KILL", "--"]).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => bound.env(name, value),
+            None => bound.env_remove(name),
+        };
+    }
+    bound
+}
+
 fn spawn(command: &mut Command, log: &Path) -> Result<Child> {
     let output = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
     command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
@@ -193,6 +206,22 @@ mod tests {
         let error = measure(Vec::new(), &mut shell("echo went astray; exit 3"), &site.logs().join("client"), || Ok(()));
         let error = error.unwrap_err().to_string();
         assert!(error.contains("ended with 3") && error.contains("went astray"), "{error}");
+    }
+
+    #[test]
+    fn what_is_bound_dies_with_who_started_it() {
+        // The kernel counts the thread that started it.
+        let mut command = shell("sleep 60; echo $WORD");
+        command.env("WORD", "never");
+        let started = std::thread::spawn(move || {
+            let child = bound(&command).spawn().unwrap();
+            // Not before it is bound.
+            let name = || std::fs::read_to_string(format!("/proc/{}/comm", child.id())).unwrap();
+            until(DAEMON_MAX, "the shell runs", || Ok(name() == "sh\n")).unwrap();
+            child
+        });
+        let status = started.join().unwrap().wait().unwrap();
+        assert_eq!(status.signal(), Some(9));
     }
 
     #[test]
