@@ -109,16 +109,9 @@ impl Contest {
                     continue;
                 }
                 let purpose = if round == 0 { Purpose::Count } else { Purpose::Time };
-                match self.run(&course, contender.as_ref(), options, purpose) {
-                    Ok((_, wire)) if purpose == Purpose::Count => standing.wire = wire,
-                    Ok((run, _)) => {
-                        tell(&format!("round {round} of {rounds}, {}: {:.2} s", standing.name, run.wall_s));
-                        standing.runs.push(run);
-                    }
-                    Err(error) => {
-                        tell(&format!("round {round} of {rounds}, {}: {error:#}", standing.name));
-                        standing.trouble = Some(format!("{error:#}"));
-                    }
+                let found = self.run(&course, contender.as_ref(), options, purpose);
+                if let Some(said) = enter(standing, purpose, found) {
+                    tell(&format!("round {round} of {rounds}, {}: {said}", standing.name));
                 }
             }
         }
@@ -152,6 +145,25 @@ impl Contest {
         match course.difference(look, contender.keeps()).context("cannot compare source and destination")? {
             None => Ok((run, wire)),
             Some(what) => bail!("it ended well, but the destination differs: {what}"),
+        }
+    }
+}
+
+/// Enters what a run found; in words, when there is something to tell.
+fn enter(standing: &mut Standing, purpose: Purpose, found: Result<(Run, Option<Wire>)>) -> Option<String> {
+    match (found, purpose) {
+        (Ok((_, wire)), Purpose::Count) => {
+            standing.wire = wire;
+            None
+        }
+        (Ok((run, _)), Purpose::Time) => {
+            standing.runs.push(run);
+            Some(format!("{:.2} s", run.wall_s))
+        }
+        (Err(error), _) => {
+            let trouble = format!("{error:#}");
+            standing.trouble = Some(trouble.clone());
+            Some(trouble)
         }
     }
 }

@@ -1,6 +1,6 @@
-//! The parts of `ferry-bench`: deterministic data, contenders that move it from one place to another, what each run took, and how
-//! that compares with what is owed. It knows every contender by its command line only, ferry too, and believes no exit code: after
-//! each run source and destination are compared.
+//! The parts of `ferry-bench`: deterministic data, contenders that move it from one place to another, what each run took, and
+//! how that compares with what is owed. It knows every contender by its command line only, ferry too, and believes no exit
+//! code: after each run source and destination are compared.
 //!
 //! ```text
 //! cases (what is moved) --> data, trees --> site --> course (source, destination, devices)

@@ -1,6 +1,6 @@
-//! Programs that copy on one machine, in the clear: what a first copy costs without a network. `tar | tar` through a pipe, `cp -a`,
-//! and rclone from one directory to another, which is its best case: its servers keep less (no times over WebDAV, no owners over
-//! SFTP). They take part in first copies only, and never over a line with a delay.
+//! Programs that copy on one machine, in the clear: what a first copy costs without a network. `tar | tar` through a pipe,
+//! `cp -a`, and rclone from one directory to another, which is its best case: its servers keep less (no times over WebDAV, no
+//! owners over SFTP). They take part in first copies only, and never over a line with a delay.
 
 use std::process::Command;
 

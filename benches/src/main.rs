@@ -1,5 +1,5 @@
-//! `ferry-bench`: ferry against rsync over stunnel and others on this machine, one table at the end. Exits with 0 when everybody took part
-//! and left equal trees, 1 when somebody did not, 2 when it could not begin.
+//! `ferry-bench`: ferry against rsync over stunnel and others on this machine, one table at the end. Exits with 0 when everybody
+//! took part and left equal trees, 1 when somebody did not, 2 when it could not begin.
 
 use std::io::Write;
 use std::num::NonZeroU32;
@@ -10,7 +10,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::Parser;
 use clap::builder::PossibleValuesParser;
-use ferry_benches::cases::{self, Case, Scale};
+use ferry_benches::cases::{self, Case, Play, Scale};
 use ferry_benches::contenders;
 use ferry_benches::contest::Contest;
 use ferry_benches::ferry::Ferry;
@@ -82,12 +82,7 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<ExitCode> {
     if args.list {
-        let lines: String = cases::all().iter().map(|case| format!("{:<16}{}\n", case.name, case.what)).collect();
-        print(&format!(
-            "{lines}\ncontenders: {}\nby default: {}\n",
-            contenders::IDS.join(", "),
-            contenders::DEFAULT.join(", ")
-        ))?;
+        print(&list())?;
         return Ok(ExitCode::SUCCESS);
     }
     let ferry = Ferry::at(&args.ferry)?;
@@ -97,6 +92,20 @@ fn run(args: &Args) -> Result<ExitCode> {
     let report = contest(args, line, &Contest::new(site, &ferry, line, contenders)?)?;
     print(&table::markdown(&report))?;
     Ok(if report.troubles().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The cases and the contenders.
+fn list() -> String {
+    let line = |case: &&Case| {
+        let when = match case.play {
+            Play::ByDefault => "",
+            Play::WhenNamed => " (when named)",
+        };
+        format!("{:<16}{}{when}\n", case.name, case.what)
+    };
+    let cases: String = cases::all().iter().map(line).collect();
+    let (all, default) = (contenders::IDS.join(", "), contenders::DEFAULT.join(", "));
+    format!("{cases}\ncontenders beside ferry: {all}\nby default: {default}\n")
 }
 
 /// Plays the cases. What is known is written after each: a contest takes long, and one that is cut short has still said something.

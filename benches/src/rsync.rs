@@ -157,7 +157,8 @@ fn module(destination: &Path, logs: &Path) -> String {
     let owner = if rustix::process::geteuid().is_root() { "uid = 0\ngid = 0\n" } else { "" };
     // Writing to devices is refused unless it is allowed by name; links are changed unless that is refused.
     format!(
-        "use chroot = no\nnumeric ids = yes\nlock file = {}\n{owner}[data]\npath = {}\nread only = no\nmunge symlinks = no\nrefuse options = !write-devices !copy-devices\n",
+        "use chroot = no\nmunge symlinks = no\nnumeric ids = yes\nlock file = {}\n{owner}[data]\npath = {}\nread only = no\n\
+         refuse options = !write-devices !copy-devices\n",
         logs.join("rsyncd.lock").display(),
         destination.display()
     )

@@ -100,8 +100,8 @@ fn notes(report: &Report) -> String {
             report.command, report.scale, report.runs
         ),
         line(report.line),
-        "Wire: all bytes both ways between the TLS endpoints, counted by a relay in the run that is not timed; limits are against \
-         rsync's default options. Memory: anonymous resident, all processes together."
+        "Wire: all bytes both ways between the TLS endpoints, counted by a relay in the run that is not timed; limits are \
+         against rsync's default options. Memory: anonymous resident, all processes together."
             .to_owned(),
         "After every run source and destination were compared: names, sizes, times and bytes; after the one that is not timed \
          every attribute too."
@@ -110,23 +110,23 @@ fn notes(report: &Report) -> String {
     lines.extend(
         report.contenders.iter().filter_map(|each| Some(format!("{}: {}.", each.name, each.version.as_ref()?))),
     );
-    for case in &report.cases {
-        let options: Vec<String> = case
-            .standings
-            .iter()
-            .map(|standing| {
-                let options = if standing.options.is_empty() { "defaults" } else { &standing.options };
-                let runs = match standing.runs.len() {
-                    runs if runs == report.runs as usize || standing.trouble.is_some() => String::new(),
-                    runs => format!(", {runs} runs for they are long"),
-                };
-                format!("{} {options}{runs}", standing.name)
-            })
-            .collect();
-        lines.push(format!("{}: {} ({}).", case.name, case.what, options.join("; ")));
-    }
+    lines.extend(report.cases.iter().map(|case| played(case, report.runs as usize)));
     lines.extend(report.troubles().into_iter().map(|trouble| format!("**{}**", trouble.replace('\n', " | "))));
     lines.iter().map(|line| format!("* {line}\n")).collect()
+}
+
+/// What a case is, who played with which options, and who did so less often.
+fn played(case: &CaseReport, rounds: usize) -> String {
+    let player = |standing: &Standing| {
+        let options = if standing.options.is_empty() { "defaults" } else { &standing.options };
+        let runs = match standing.runs.len() {
+            runs if runs == rounds || standing.trouble.is_some() => String::new(),
+            runs => format!(", {runs} runs for they are long"),
+        };
+        format!("{} {options}{runs}", standing.name)
+    };
+    let players: Vec<String> = case.standings.iter().map(player).collect();
+    format!("{}: {} ({}).", case.name, case.what, players.join("; "))
 }
 
 /// What lies between the two sides.
