@@ -5,19 +5,19 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::Result;
+use serde::Serialize;
 
 use crate::cases::Case;
+use crate::line::Line;
 use crate::process::Daemon;
 use crate::relay::Relay;
-use crate::site::Site;
-
-/// Whether the wire is counted.
+/// How the two sides reach each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// No: the run is timed.
+    /// Over the loopback, and nothing else.
     Direct,
-    /// Through a relay that counts; not timed.
-    Counted,
+    /// Through a relay that counts, over a line of this kind.
+    Relayed(Line),
 }
 
 /// One run, ready to go.
@@ -31,10 +31,68 @@ pub struct Stage {
     pub relay: Option<Relay>,
 }
 
+/// What a run is about.
+#[derive(Clone, Copy, Debug)]
+pub struct Job<'a> {
+    /// What is copied: a directory, or a device.
+    pub source: &'a Path,
+    /// Where to.
+    pub destination: &'a Path,
+    /// What the destination is a copy of when the run begins, in cases that begin so.
+    pub before: &'a Path,
+    /// For settings, and for what is printed.
+    pub logs: &'a Path,
+    /// The identities of both sides, below `sender` and `receiver`.
+    pub keys: &'a Path,
+    /// The options it gets.
+    pub options: &'a [&'static str],
+    /// How the sides reach each other.
+    pub route: Route,
+}
+
+/// What a contender keeps of what it copies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeps {
+    /// Everything, and it is held to it.
+    Everything,
+    /// Names, contents and times of files.
+    Contents,
+}
+
+/// Whose time a ratio is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Side {
+    /// ferry, in one of its ways.
+    Ours,
+    /// Another program.
+    Theirs,
+}
+
+/// Where a contender can copy to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Over a network, and so over a line with a delay.
+    Network,
+    /// On its own machine only.
+    Local,
+}
+
+/// The ratios that are owed and aimed at.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Targets {
+    /// What is owed.
+    pub must: f64,
+    /// What is aimed at, where that is more.
+    pub aim: Option<f64>,
+}
+
 /// Something that can make the destination equal to the source.
 pub trait Contender {
+    /// Its name on the command line.
+    fn id(&self) -> &'static str;
+
     /// Its name in tables.
-    fn name(&self) -> String;
+    fn name(&self) -> &'static str;
 
     /// Its version, or in one sentence what is missing.
     ///
@@ -45,11 +103,39 @@ pub trait Contender {
     /// The options it gets in this case, as they are typed; nothing when it does not take part.
     fn options(&self, case: &Case) -> Option<Vec<&'static str>>;
 
-    /// Starts what listens and makes the client's command, from `site`'s source to its destination.
+    /// Whose it is.
+    fn side(&self) -> Side {
+        Side::Theirs
+    }
+
+    /// How far it gets.
+    fn reach(&self) -> Reach {
+        Reach::Network
+    }
+
+    /// The ratios ferry owes against it in this case, or it owes itself when it is ours; nothing where none was agreed.
+    fn targets(&self, _case: &Case) -> Option<Targets> {
+        None
+    }
+
+    /// What it keeps.
+    fn keeps(&self) -> Keeps {
+        Keeps::Everything
+    }
+
+    /// What it does before each run, in its own time.
+    ///
+    /// # Errors
+    /// When that fails.
+    fn prepare(&self, _job: &Job<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    /// Starts what listens and makes the client's command.
     ///
     /// # Errors
     /// When something does not start.
-    fn stage(&self, site: &Site, keys: &Path, options: &[&'static str], route: Route) -> Result<Stage>;
+    fn stage(&self, job: &Job<'_>) -> Result<Stage>;
 }
 
 impl Route {
@@ -60,7 +146,7 @@ impl Route {
     pub fn to(self, port: u16) -> Result<(u16, Option<Relay>)> {
         match self {
             Self::Direct => Ok((port, None)),
-            Self::Counted => Relay::to(port).map(|relay| (relay.port(), Some(relay))),
+            Self::Relayed(line) => Relay::to(port, line).map(|relay| (relay.port(), Some(relay))),
         }
     }
 }

@@ -114,13 +114,39 @@ pub fn copy(from: &Path, to: &Path, written: Written) -> Result<()> {
     Ok(File::options().write(true).open(to)?.set_modified(written.time())?)
 }
 
-/// Sets when a directory was last written.
+/// Sets when an open file was last written.
 ///
 /// # Errors
 /// When it cannot be set.
-pub fn date(directory: &Path, written: Written) -> Result<()> {
-    let set = || File::open(directory)?.set_modified(written.time());
-    set().with_context(|| format!("cannot set the time of {}", directory.display()))
+pub fn stamp(file: &File, written: Written) -> io::Result<()> {
+    file.set_modified(written.time())
+}
+
+/// Sets when a file or directory was last written.
+///
+/// # Errors
+/// When it cannot be set.
+pub fn date(path: &Path, written: Written) -> Result<()> {
+    let set = || File::open(path)?.set_modified(written.time());
+    set().with_context(|| format!("cannot set the time of {}", path.display()))
+}
+
+/// Sets when a directory and all directories below it were last written.
+///
+/// # Errors
+/// When it cannot be set.
+pub fn date_directories(root: &Path, written: Written) -> Result<()> {
+    let mut pending = vec![root.to_owned()];
+    while let Some(directory) = pending.pop() {
+        for entry in fs::read_dir(&directory).with_context(|| format!("cannot list {}", directory.display()))? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                pending.push(entry.path());
+            }
+        }
+        date(&directory, written)?;
+    }
+    Ok(())
 }
 
 /// `count` files of noise around 4 KiB (log-normal), a hundred a directory.

@@ -1,33 +1,40 @@
-//! ferry as a contender: one receiver, one sender, TLS 1.3 on the loopback, default options unless the case is about one. It also
-//! makes the keys for everybody and compares source and destination for everybody.
+//! ferry as a contender: one receiver, one sender, TLS 1.3 on the loopback, default options unless the case is about one; also
+//! with a leaf cache, and through a router as a cluster has it. It makes the keys for everybody.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use ferry_tests::command::tail;
-use ferry_tests::ferry::add_volumes;
+use ferry_tests::ferry::{HOST, add_volumes};
 use ferry_tests::ports;
 
 use crate::cases::Case;
-use crate::contender::{Contender, Route, Stage};
+use crate::contender::{Contender, Job, Side, Stage, Targets};
 use crate::machine;
-use crate::process::{Daemon, Ends};
-use crate::site::Site;
+use crate::process::{self, Daemon, Ends};
+
+/// The router: TLS passed through by server name.
+const ROUTER: &str = include_str!("../../tests/data/haproxy.cfg");
+/// A leaf cache believes nothing that was written in the last two seconds before it was.
+const CACHE_AGE: Duration = Duration::from_millis(2500);
 
 /// ferry, by its binary.
 #[derive(Clone, Debug)]
 pub struct Ferry {
     binary: PathBuf,
+    setting: Setting,
 }
 
-/// What a comparison of two trees found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Equality {
-    /// Nothing.
-    Equal,
-    /// These differences, as ferry names them.
-    Different(String),
+/// In which setting it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Setting {
+    /// The sender talks to the receiver, and nothing is remembered.
+    Plain,
+    /// The receiver has a leaf cache, made by an earlier run.
+    Cached,
+    /// Through HAProxy.
+    Routed,
 }
 
 impl Ferry {
@@ -39,7 +46,13 @@ impl Ferry {
         let found = binary.canonicalize().with_context(|| {
             format!("no ferry at {}: run `cargo build --release` first, or say --ferry FILE", binary.display())
         })?;
-        Ok(Self { binary: found })
+        Ok(Self { binary: found, setting: Setting::Plain })
+    }
+
+    /// The same binary in another setting.
+    #[must_use]
+    pub fn set(&self, setting: Setting) -> Self {
+        Self { binary: self.binary.clone(), setting }
     }
 
     fn command(&self, subcommand: &str) -> Command {
@@ -48,62 +61,131 @@ impl Ferry {
         command
     }
 
+    /// A receiver that listens.
+    fn receiver(&self, job: &Job<'_>, port: u16) -> Result<Daemon> {
+        let mut command = self.command("receive");
+        command.arg("--listen").arg(format!("127.0.0.1:{port}")).arg("--identity").arg(job.keys.join("receiver"));
+        command.args(["--once", "--progress", "none"]);
+        add_volumes(&mut command, &[("data", job.destination)]);
+        if self.setting == Setting::Cached {
+            command.arg("--state").arg(state(job));
+        }
+        Daemon::start(command, port, Ends::ByItself, job.logs.join("ferry-receive"))
+    }
+
+    /// The command of a sender of `source`.
+    fn sender(&self, job: &Job<'_>, source: &Path, port: u16) -> Command {
+        let mut command = self.command("send");
+        command.arg("--to").arg(format!("127.0.0.1:{port}")).arg("--identity").arg(job.keys.join("sender"));
+        command.args(["--server-name", HOST, "--retry-for", "30s", "--progress", "none"]);
+        add_volumes(&mut command, &[("data", source)]);
+        command
+    }
+
     /// Makes `keys/sender` and `keys/receiver`.
     ///
     /// # Errors
     /// When it fails.
     pub fn keygen(&self, keys: &Path) -> Result<()> {
-        let done = self.command("keygen").arg(keys).output().context("cannot start ferry")?;
+        let done = self.command("keygen").arg(keys).args(["--host", HOST]).output().context("cannot start ferry")?;
         match done.status.success() {
             true => Ok(()),
             false => bail!("ferry keygen failed: {}", String::from_utf8_lossy(&done.stderr)),
         }
     }
-
-    /// Compares contents and every attribute of two trees.
-    ///
-    /// # Errors
-    /// When it cannot.
-    pub fn verify(&self, site: &Site) -> Result<Equality> {
-        let mut command = self.command("verify");
-        command.args(["--progress", "none"]).arg(site.source()).arg(site.destination());
-        let done = command.output().context("cannot start ferry")?;
-        let text = String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).trim().to_owned();
-        match done.status.code() {
-            Some(0) => Ok(Equality::Equal),
-            Some(4) => Ok(Equality::Different(tail(&text).to_owned())),
-            _ => bail!("ferry verify ended with {}: {text}", done.status),
-        }
-    }
 }
 
 impl Contender for Ferry {
-    fn name(&self) -> String {
-        "ferry".to_owned()
+    fn id(&self) -> &'static str {
+        match self.setting {
+            Setting::Plain => "ferry",
+            Setting::Cached => "ferry-state",
+            Setting::Routed => "ferry-haproxy",
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        match self.setting {
+            Setting::Plain => "ferry",
+            Setting::Cached => "ferry, leaf cache",
+            Setting::Routed => "ferry via HAProxy",
+        }
     }
 
     fn version(&self) -> Result<String> {
-        machine::said(&self.binary, &["--version"], "ferry").context("ferry does not say its version")
+        let ferry = machine::said(&self.binary, &["--version"], "ferry").context("ferry does not say its version")?;
+        match self.setting {
+            Setting::Plain => Ok(ferry),
+            Setting::Cached => {
+                let known = machine::said(&self.binary, &["receive", "--help"], "--state").is_some();
+                known.then_some(ferry).context("this ferry's receive has no option --state")
+            }
+            Setting::Routed => {
+                let haproxy = machine::said("haproxy", &["-v"], "version").context("haproxy is not installed")?;
+                Ok(format!("{ferry}, HAProxy {}", haproxy.split_whitespace().nth(2).unwrap_or("?")))
+            }
+        }
     }
 
     fn options(&self, case: &Case) -> Option<Vec<&'static str>> {
-        Some(case.ferry.to_vec())
+        let plays = self.setting != Setting::Cached || case.cached.is_some();
+        plays.then(|| case.ferry.to_vec())
     }
 
-    fn stage(&self, site: &Site, keys: &Path, options: &[&'static str], route: Route) -> Result<Stage> {
+    fn side(&self) -> Side {
+        Side::Ours
+    }
+
+    fn targets(&self, case: &Case) -> Option<Targets> {
+        match self.setting {
+            Setting::Plain | Setting::Routed => None,
+            Setting::Cached => case.cached.map(|must| Targets { must, aim: None }),
+        }
+    }
+
+    /// A cache is made by a run that reads all and changes nothing, from what the destination is a copy of.
+    fn prepare(&self, job: &Job<'_>) -> Result<()> {
+        if self.setting != Setting::Cached {
+            return Ok(());
+        }
+        match std::fs::remove_dir_all(state(job)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+            Ok(()) | Err(_) => std::fs::create_dir_all(state(job))?,
+        }
+        std::thread::sleep(CACHE_AGE);
         let port = ports::free()?;
-        let mut receive = self.command("receive");
-        receive.arg("--listen").arg(format!("127.0.0.1:{port}")).arg("--identity").arg(keys.join("receiver"));
-        receive.args(["--once", "--progress", "none"]);
-        add_volumes(&mut receive, &[("data", &site.destination())]);
-        let log = site.logs().join("ferry-receive");
-        let daemons = vec![Daemon::start(receive, port, Ends::ByItself, log)?];
-        let (port, relay) = route.to(port)?;
-        let mut client = self.command("send");
-        client.arg("--to").arg(format!("127.0.0.1:{port}")).arg("--identity").arg(keys.join("sender"));
-        client.args(["--retry-for", "30s", "--progress", "none"]);
-        add_volumes(&mut client, &[("data", &site.source())]);
-        client.args(options);
+        let daemons = vec![self.receiver(job, port)?];
+        let mut client = self.sender(job, job.before, port);
+        client.arg("--checksum");
+        process::measure(daemons, &mut client, &job.logs.join("ferry-prepares"), || Ok(())).map(drop)
+    }
+
+    fn stage(&self, job: &Job<'_>) -> Result<Stage> {
+        let mut port = ports::free()?;
+        let mut daemons = vec![self.receiver(job, port)?];
+        if self.setting == Setting::Routed {
+            let front = ports::free()?;
+            // First: the router has nobody to serve once the client is gone, the receiver ends by itself.
+            daemons.insert(0, router(job, front, port)?);
+            port = front;
+        }
+        let (port, relay) = job.route.to(port)?;
+        let mut client = self.sender(job, job.source, port);
+        client.args(job.options);
         Ok(Stage { daemons, client, relay })
     }
+}
+
+/// Where the receiver keeps its leaf cache.
+fn state(job: &Job<'_>) -> PathBuf {
+    job.logs.join("state")
+}
+
+fn router(job: &Job<'_>, port: u16, receiver: u16) -> Result<Daemon> {
+    let settings = job.logs.join("haproxy.cfg");
+    std::fs::write(&settings, ROUTER).with_context(|| format!("cannot write {}", settings.display()))?;
+    let mut command = Command::new("haproxy");
+    command.arg("-db").arg("-f").arg(settings).env("ROUTER_SOCKET", job.logs.join("haproxy.socket"));
+    command.env("ROUTER_PORT", port.to_string()).env("RECEIVER_PORT", receiver.to_string());
+    Daemon::start(command, port, Ends::WhenTold, job.logs.join("haproxy"))
 }

@@ -1,20 +1,23 @@
-//! `ferry-bench`: ferry against rsync over stunnel on this machine, one table at the end. Exits with 0 when everybody took part
-//! and left equal trees, 1 when somebody did not, 2 when it could not begin.
+//! `ferry-bench`: ferry against rsync over stunnel and others on this machine, one table at the end. Exits with 0 when everybody
+//! took part and left equal trees, 1 when somebody did not, 2 when it could not begin.
 
 use std::io::Write;
+use std::num::NonZeroU32;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::Parser;
-use ferry_benches::cases::{CASES, Case, Scale};
-use ferry_benches::contender::Contender;
+use clap::builder::PossibleValuesParser;
+use ferry_benches::cases::{self, Case, Play, Scale};
+use ferry_benches::contenders;
 use ferry_benches::contest::Contest;
 use ferry_benches::ferry::Ferry;
+use ferry_benches::line::Line;
 use ferry_benches::machine::{self, Machine};
+use ferry_benches::plot;
 use ferry_benches::report::Report;
-use ferry_benches::rsync::{Options, Rsync};
 use ferry_benches::site::Site;
 use ferry_benches::table;
 
@@ -31,6 +34,10 @@ struct Args {
     /// Only these cases, by comma; see --list.
     #[arg(long = "case", value_name = "NAME,...", value_delimiter = ',', value_parser = case)]
     cases: Vec<&'static Case>,
+    /// Only these contenders beside ferry, by comma; see --list.
+    #[arg(long = "contender", value_name = "NAME,...", value_delimiter = ',', default_values = contenders::DEFAULT,
+        value_parser = PossibleValuesParser::new(contenders::IDS))]
+    contenders: Vec<String>,
     /// Timed runs of each contender in each case.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     runs: u32,
@@ -40,13 +47,25 @@ struct Args {
     /// Puts the data below this directory; a tmpfs of its own unless told, which needs root.
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
+    /// Like --dir, on a disk: `sync -f` of the destination is part of every time.
+    #[arg(long, value_name = "DIR", conflicts_with = "dir")]
+    disk: Option<PathBuf>,
+    /// Delays what the two sides say to each other, by this there and back.
+    #[arg(long, value_name = "MS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    rtt: u32,
+    /// Bounds the bandwidth between the two sides, each way and all connections together.
+    #[arg(long, value_name = "N")]
+    mbit: Option<NonZeroU32>,
     /// Writes every run here.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// Writes the table here.
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
-    /// Says what the cases are and ends.
+    /// Draws the ratios here.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// Says what the cases and the contenders are and ends.
     #[arg(long)]
     list: bool,
 }
@@ -63,27 +82,41 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<ExitCode> {
     if args.list {
-        let lines: String = CASES.iter().map(|case| format!("{:<16}{}\n", case.name, case.what)).collect();
-        print(&lines)?;
+        print(&list())?;
         return Ok(ExitCode::SUCCESS);
     }
     let ferry = Ferry::at(&args.ferry)?;
-    let site = site(args.dir.as_deref())?;
-    let contenders: Vec<Box<dyn Contender>> =
-        vec![Box::new(ferry.clone()), Box::new(Rsync::with(Options::Default)), Box::new(Rsync::with(Options::Best))];
-    let report = contest(args, &Contest::new(site, ferry, contenders)?)?;
+    let site = site(args)?;
+    let line = Line { rtt_ms: args.rtt, mbit: args.mbit };
+    let contenders = contenders::chosen(&ferry, &args.contenders);
+    let report = contest(args, line, &Contest::new(site, &ferry, line, contenders)?)?;
     print(&table::markdown(&report))?;
     Ok(if report.troubles().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// The cases and the contenders.
+fn list() -> String {
+    let line = |case: &&Case| {
+        let when = match case.play {
+            Play::ByDefault => "",
+            Play::WhenNamed => " (when named)",
+        };
+        format!("{:<16}{}{when}\n", case.name, case.what)
+    };
+    let cases: String = cases::all().iter().map(line).collect();
+    let (all, default) = (contenders::IDS.join(", "), contenders::DEFAULT.join(", "));
+    format!("{cases}\ncontenders beside ferry: {all}\nby default: {default}\n")
+}
+
 /// Plays the cases. What is known is written after each: a contest takes long, and one that is cut short has still said something.
-fn contest(args: &Args, contest: &Contest) -> Result<Report> {
-    let cases = if args.cases.is_empty() { CASES.iter().collect() } else { args.cases.clone() };
+fn contest(args: &Args, line: Line, contest: &Contest) -> Result<Report> {
+    let cases = if args.cases.is_empty() { cases::by_default() } else { args.cases.clone() };
     let mut report = Report {
         command: command(args),
         machine: Machine::now()?,
         load_after: String::new(),
         medium: contest.medium(),
+        line,
         scale: args.scale.factor(),
         runs: args.runs,
         contenders: contest.presences(),
@@ -102,6 +135,9 @@ fn save(args: &Args, report: &Report) -> Result<()> {
     if let Some(path) = &args.markdown {
         write(path, &table::markdown(report))?;
     }
+    if let Some(path) = &args.svg {
+        write(path, &plot::svg(report)?)?;
+    }
     if let Some(path) = &args.json {
         write(path, &serde_json::to_string_pretty(report)?)?;
     }
@@ -109,9 +145,13 @@ fn save(args: &Args, report: &Report) -> Result<()> {
 }
 
 /// Where the data goes. In memory we want mounts of our own: they vanish with us, however we end.
-fn site(dir: Option<&Path>) -> Result<Site> {
-    if let Some(dir) = dir {
-        return Site::below(&dir.canonicalize().with_context(|| format!("cannot use {}", dir.display()))?);
+fn site(args: &Args) -> Result<Site> {
+    let usable = |dir: &Path| dir.canonicalize().with_context(|| format!("cannot use {}", dir.display()));
+    if let Some(dir) = &args.disk {
+        return Site::on_disk(&usable(dir)?);
+    }
+    if let Some(dir) = &args.dir {
+        return Site::below(&usable(dir)?);
     }
     let root = rustix::process::geteuid().is_root();
     ensure!(root, "without root there is no tmpfs of our own: name a directory with --dir, such as /dev/shm");
@@ -130,6 +170,18 @@ fn command(args: &Args) -> String {
     if args.scale != Scale::FULL {
         text.push_str(&format!(" --scale {}", args.scale.factor()));
     }
+    if args.disk.is_some() {
+        text.push_str(" --disk DIR");
+    }
+    if args.rtt > 0 {
+        text.push_str(&format!(" --rtt {}", args.rtt));
+    }
+    if let Some(mbit) = args.mbit {
+        text.push_str(&format!(" --mbit {mbit}"));
+    }
+    if args.contenders != contenders::DEFAULT {
+        text.push_str(&format!(" --contender {}", args.contenders.join(",")));
+    }
     if !args.cases.is_empty() {
         text.push_str(" --case ");
         text.push_str(&args.cases.iter().map(|case| case.name).collect::<Vec<_>>().join(","));
@@ -138,7 +190,7 @@ fn command(args: &Args) -> String {
 }
 
 fn case(name: &str) -> Result<&'static Case> {
-    let known = || CASES.map(|case| case.name).join(", ");
+    let known = || cases::all().iter().map(|case| case.name).collect::<Vec<_>>().join(", ");
     Case::named(name).ok_or_else(|| anyhow!("no such case; there are: {}", known()))
 }
 

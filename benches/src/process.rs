@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,7 @@ const LOOK: Duration = Duration::from_millis(20);
 /// What one run took.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Run {
-    /// Seconds from the client's start to its end.
+    /// Seconds from the client's start to its end, and to the destination's being on the disk where it lies on one.
     pub wall_s: f64,
     /// CPU seconds of all processes in that time, in steps of 10 ms.
     pub cpu_s: f64,
@@ -57,8 +57,8 @@ impl Daemon {
     ///
     /// # Errors
     /// When it does not start or does not listen; what it printed is in the message.
-    pub fn start(mut command: Command, port: u16, ends: Ends, log: PathBuf) -> Result<Self> {
-        let child = spawn(&mut command, &log)?;
+    pub fn start(command: Command, port: u16, ends: Ends, log: PathBuf) -> Result<Self> {
+        let child = spawn(&mut bound(&command), &log)?;
         let mut daemon = Self { child, ends, log };
         until(DAEMON_MAX, &format!("{command:?} listens"), || {
             let listens = ports::is_listening(port);
@@ -102,17 +102,24 @@ impl Drop for Daemon {
     }
 }
 
-/// Runs `client` against `daemons` to the end of all of them.
+/// Runs `client` against `daemons` to the end of all of them. `settle` follows the client at once and is part of its time.
 ///
 /// # Errors
 /// When one fails or hangs; what it printed is in the message.
-pub fn measure(daemons: Vec<Daemon>, client: &mut Command, log: &Path) -> Result<Run> {
+pub fn measure(
+    daemons: Vec<Daemon>,
+    client: &mut Command,
+    log: &Path,
+    settle: impl FnOnce() -> Result<()>,
+) -> Result<Run> {
     let reaped_before = procfs::reaped_here();
     let idle: u64 = daemons.iter().map(Daemon::ticks).sum();
     let servers: Vec<u32> = daemons.iter().map(|daemon| daemon.child.id()).collect();
     let start = Instant::now();
     let mut child = spawn(client, log)?;
-    let (wall, status, memory_bytes) = watch(&mut child, &servers, start)?;
+    let (status, memory_bytes) = watch(&mut child, &servers, start)?;
+    settle()?;
+    let wall = start.elapsed();
     let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
     ensure!(code == 0, "the client ended with {code}: {}", printed(log));
     daemons.into_iter().try_for_each(Daemon::finish)?;
@@ -121,7 +128,7 @@ pub fn measure(daemons: Vec<Daemon>, client: &mut Command, log: &Path) -> Result
 }
 
 /// Waits for the client without a delay of our own, while a thread looks at the memory of all.
-fn watch(child: &mut Child, servers: &[u32], start: Instant) -> Result<(Duration, std::process::ExitStatus, u64)> {
+fn watch(child: &mut Child, servers: &[u32], start: Instant) -> Result<(ExitStatus, u64)> {
     let (ended, client) = (AtomicBool::new(false), child.id());
     std::thread::scope(|scope| {
         let looker = scope.spawn(|| {
@@ -138,12 +145,24 @@ fn watch(child: &mut Child, servers: &[u32], start: Instant) -> Result<(Duration
             most
         });
         let status = child.wait();
-        let wall = start.elapsed();
         ended.store(true, Ordering::Relaxed);
         looker.thread().unpark();
         let most = looker.join().unwrap_or(0);
-        Ok((wall, status.context("cannot wait for the client")?, most))
+        Ok((status.context("cannot wait for the client")?, most))
     })
+}
+
+/// The same command, killed when who starts it dies, however that comes about: nobody is left to hold a port or a device.
+fn bound(command: &Command) -> Command {
+    let mut bound = Command::new("setpriv");
+    bound.args(["--pdeathsig", "KILL", "--"]).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => bound.env(name, value),
+            None => bound.env_remove(name),
+        };
+    }
+    bound
 }
 
 fn spawn(command: &mut Command, log: &Path) -> Result<Child> {
@@ -176,7 +195,7 @@ mod tests {
     #[test]
     fn a_run_takes_the_time_of_its_client() {
         let site = Site::scratch().unwrap();
-        let run = measure(Vec::new(), &mut shell("sleep 0.2"), &site.logs().join("client")).unwrap();
+        let run = measure(Vec::new(), &mut shell("sleep 0.2"), &site.logs().join("client"), || Ok(())).unwrap();
         assert!((0.2..5.0).contains(&run.wall_s), "{run:?}");
         assert!(run.cpu_s < run.wall_s && run.memory_bytes > 0, "{run:?}");
     }
@@ -184,9 +203,25 @@ mod tests {
     #[test]
     fn a_client_that_fails_is_an_error_with_its_words() {
         let site = Site::scratch().unwrap();
-        let error = measure(Vec::new(), &mut shell("echo went astray; exit 3"), &site.logs().join("client"));
+        let error = measure(Vec::new(), &mut shell("echo went astray; exit 3"), &site.logs().join("client"), || Ok(()));
         let error = error.unwrap_err().to_string();
         assert!(error.contains("ended with 3") && error.contains("went astray"), "{error}");
+    }
+
+    #[test]
+    fn what_is_bound_dies_with_who_started_it() {
+        // The kernel counts the thread that started it.
+        let mut command = shell("sleep 60; echo $WORD");
+        command.env("WORD", "never");
+        let started = std::thread::spawn(move || {
+            let child = bound(&command).spawn().unwrap();
+            // Not before it is bound.
+            let name = || std::fs::read_to_string(format!("/proc/{}/comm", child.id())).unwrap();
+            until(DAEMON_MAX, "the shell runs", || Ok(name() == "sh\n")).unwrap();
+            child
+        });
+        let status = started.join().unwrap().wait().unwrap();
+        assert_eq!(status.signal(), Some(9));
     }
 
     #[test]

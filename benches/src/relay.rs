@@ -1,5 +1,6 @@
 //! A relay on the loopback that counts the bytes it carries: what a contender puts on the wire, TLS and all, by the same
-//! yardstick for each. It slows what goes through it, so it is used in runs of its own that are not timed.
+//! yardstick for each. It slows what goes through it, so runs are timed through it only when a delay or a bandwidth is asked for,
+//! and then everybody's.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -9,9 +10,13 @@ use std::thread::JoinHandle;
 
 use anyhow::{Context, Result};
 
-/// Bytes carried so far.
-#[derive(Debug, Default)]
+use crate::line::{Direction, Line, Way};
+
+/// The line, and the bytes carried so far.
+#[derive(Debug)]
 struct Counts {
+    ways: [Way; 2],
+    line: Line,
     up: AtomicU64,
     down: AtomicU64,
     connections: AtomicU64,
@@ -46,14 +51,14 @@ impl Wire {
 }
 
 impl Relay {
-    /// Carries what comes in on a free port to `port`, both on the loopback.
+    /// Carries what comes in on a free port to `port`, both on the loopback, over a line of this kind.
     ///
     /// # Errors
     /// When the loopback has no free port.
-    pub fn to(port: u16) -> Result<Self> {
+    pub fn to(port: u16, line: Line) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).context("no free port on the loopback")?;
         let address = listener.local_addr()?;
-        let counts = Arc::new(Counts::default());
+        let counts = Arc::new(Counts::over(line));
         let inner = Arc::clone(&counts);
         let acceptor = std::thread::spawn(move || accept(&listener, port, &inner));
         Ok(Self { address, counts, acceptor: Some(acceptor) })
@@ -81,6 +86,27 @@ impl Relay {
         // Wakes the acceptor.
         drop(TcpStream::connect(self.address));
         self.acceptor.take().and_then(|acceptor| acceptor.join().ok()).unwrap_or_default()
+    }
+}
+
+impl Counts {
+    fn over(line: Line) -> Self {
+        let zero = || AtomicU64::new(0);
+        let ways = [Way::new(line, Direction::Up), Way::new(line, Direction::Down)];
+        Self { ways, line, up: zero(), down: zero(), connections: zero(), stop: AtomicBool::new(false) }
+    }
+
+    /// Copies until `from` ends, then ends `to`.
+    fn copy(&self, direction: Direction, from: TcpStream, to: TcpStream) {
+        let [up, down] = &self.ways;
+        let (way, count) = match direction {
+            Direction::Up => (up, &self.up),
+            Direction::Down => (down, &self.down),
+        };
+        match self.line {
+            Line::FREE => copy(from, to, count),
+            _ => way.carry(from, to, &|bytes| _ = count.fetch_add(bytes, Ordering::Relaxed)),
+        }
     }
 }
 
@@ -115,8 +141,8 @@ fn carry(near: TcpStream, port: u16, counts: &Arc<Counts>) -> io::Result<[JoinHa
     let (near_too, far_too) = (near.try_clone()?, far.try_clone()?);
     let (up, down) = (Arc::clone(counts), Arc::clone(counts));
     Ok([
-        std::thread::spawn(move || copy(near, far, &up.up)),
-        std::thread::spawn(move || copy(far_too, near_too, &down.down)),
+        std::thread::spawn(move || up.copy(Direction::Up, near, far)),
+        std::thread::spawn(move || down.copy(Direction::Down, far_too, near_too)),
     ])
 }
 
@@ -135,12 +161,89 @@ fn copy(mut from: TcpStream, mut to: TcpStream, count: &AtomicU64) {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+    use std::time::{Duration, Instant};
+
     use super::*;
+
+    fn pair(line: Line) -> (Relay, TcpListener) {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        (Relay::to(server.local_addr().unwrap().port(), line).unwrap(), server)
+    }
+
+    fn line(rtt_ms: u32, mbit: u32) -> Line {
+        Line { rtt_ms, mbit: NonZeroU32::new(mbit) }
+    }
+
+    /// Sends `size` bytes up on `connections` connections at once; how long until all have arrived.
+    fn pushed(line: Line, size: usize, connections: usize) -> Duration {
+        let (relay, server) = pair(line);
+        let start = Instant::now();
+        std::thread::scope(|scope| {
+            for _ in 0..connections {
+                let mut client = TcpStream::connect(("127.0.0.1", relay.port())).unwrap();
+                scope.spawn(move || client.write_all(&vec![7; size]).unwrap());
+                let (mut peer, _) = server.accept().unwrap();
+                scope.spawn(move || assert_eq!(io::copy(&mut peer, &mut io::sink()).unwrap(), size as u64));
+            }
+        });
+        let wire = relay.finish();
+        assert_eq!(wire, Wire { up: (size * connections) as u64, down: 0, connections: connections as u64 });
+        start.elapsed()
+    }
+
+    #[test]
+    fn an_answer_takes_a_round_trip_and_the_first_one_two() {
+        let (relay, server) = pair(line(40, 0));
+        let mut client = TcpStream::connect(("127.0.0.1", relay.port())).unwrap();
+        std::thread::spawn(move || {
+            let (mut peer, _) = server.accept().unwrap();
+            let mut byte = [0];
+            while peer.read_exact(&mut byte).is_ok() {
+                peer.write_all(&byte).unwrap();
+            }
+        });
+        for trips in [2, 1, 1] {
+            let start = Instant::now();
+            client.write_all(b"?").unwrap();
+            client.read_exact(&mut [0]).unwrap();
+            let took = start.elapsed();
+            assert!(took >= Duration::from_millis(40 * trips), "{trips} round trips in {took:?}");
+            assert!(took < Duration::from_millis(40 * trips + 400), "{took:?}");
+        }
+    }
+
+    #[test]
+    fn a_delay_alone_holds_nothing_back() {
+        // At a window of 64 KiB this would take 26 s.
+        let took = pushed(line(50, 0), 32 << 20, 1);
+        assert!((0.07..6.0).contains(&took.as_secs_f64()), "{took:?}");
+    }
+
+    #[test]
+    fn connections_share_the_bandwidth_and_reach_it() {
+        // 4 MB at 80 Mbit/s are 0.4 s, however many carry them and whatever the delay.
+        for (rtt_ms, connections) in [(0, 1), (0, 4), (100, 4)] {
+            let took = pushed(line(rtt_ms, 80), 4_000_000 / connections, connections).as_secs_f64();
+            let least = 0.38 + f64::from(rtt_ms) / 2000.0;
+            assert!((least..least + 1.0).contains(&took), "{connections} connections, {rtt_ms} ms: {took} s");
+        }
+    }
+
+    #[test]
+    fn who_sends_to_nobody_is_told() {
+        let (relay, server) = pair(line(10, 0));
+        let mut client = TcpStream::connect(("127.0.0.1", relay.port())).unwrap();
+        drop(server.accept().unwrap());
+        let start = Instant::now();
+        while client.write_all(&[1; 4096]).is_ok() {
+            assert!(start.elapsed().as_secs() < 10, "still taken after 10 s");
+        }
+    }
 
     #[test]
     fn every_byte_is_carried_and_counted_in_its_direction() {
-        let server = TcpListener::bind("127.0.0.1:0").unwrap();
-        let relay = Relay::to(server.local_addr().unwrap().port()).unwrap();
+        let (relay, server) = pair(Line::FREE);
         let mut client = TcpStream::connect(("127.0.0.1", relay.port())).unwrap();
         client.write_all(&[7; 100_000]).unwrap();
         client.shutdown(Shutdown::Write).unwrap();

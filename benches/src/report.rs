@@ -2,10 +2,15 @@
 
 use serde::Serialize;
 
+use crate::bars::{Limit, WireVerdict};
+use crate::cases::Case;
+use crate::contender::{Contender, Side, Targets};
 use crate::figures::{self, Middle, Spread};
+use crate::line::Line;
 use crate::machine::Machine;
 use crate::process::Run;
 use crate::relay::Wire;
+use crate::rsync::Rsync;
 
 /// The whole contest.
 #[derive(Clone, Debug, Serialize)]
@@ -18,6 +23,8 @@ pub struct Report {
     pub load_after: String,
     /// What the data lay on.
     pub medium: String,
+    /// The delay and the bandwidth between the sides.
+    pub line: Line,
     /// The factor on sizes and counts.
     pub scale: f64,
     /// Timed runs of each contender in each case.
@@ -46,10 +53,8 @@ pub struct CaseReport {
     pub name: &'static str,
     /// What it is.
     pub what: &'static str,
-    /// The ratio that is owed.
-    pub must: f64,
-    /// The ratio that is aimed at.
-    pub aim: f64,
+    /// What ferry may put on the wire.
+    pub limit: Option<Limit>,
     /// Who took part, ferry first.
     pub standings: Vec<Standing>,
     /// Why the case was not played at all.
@@ -59,17 +64,25 @@ pub struct CaseReport {
 /// One contender in one case.
 #[derive(Clone, Debug, Serialize)]
 pub struct Standing {
-    /// Its name.
-    pub name: String,
+    /// Its name on the command line.
+    pub id: &'static str,
+    /// Its name in tables.
+    pub name: &'static str,
+    /// Whose it is.
+    pub side: Side,
     /// Its options.
     pub options: String,
+    /// The ratios that are owed and aimed at.
+    pub targets: Option<Targets>,
     /// Every timed run, in order: runs of the same position are pairs.
     pub runs: Vec<Run>,
     /// The middle of them.
     pub middle: Option<Middle>,
     /// What it put on the wire in the run that was not timed.
     pub wire: Option<Wire>,
-    /// Its time divided by ferry's.
+    /// Its bytes against the limit, when it is ours.
+    pub wire_verdict: Option<WireVerdict>,
+    /// Its time divided by ferry's; of another setting of ferry, rsync+stunnel's time divided by its.
     pub ratio: Option<Spread>,
     /// ferry's CPU seconds divided by its.
     pub cpu_ratio: Option<Spread>,
@@ -80,24 +93,48 @@ pub struct Standing {
 impl Standing {
     /// Nothing measured yet.
     #[must_use]
-    pub fn new(name: String, options: String) -> Self {
-        let (runs, middle, wire, ratio, cpu_ratio, trouble) = (Vec::new(), None, None, None, None, None);
-        Self { name, options, runs, middle, wire, ratio, cpu_ratio, trouble }
+    pub fn new(contender: &dyn Contender, case: &Case, options: &[&str]) -> Self {
+        Self {
+            id: contender.id(),
+            name: contender.name(),
+            side: contender.side(),
+            options: options.join(" "),
+            targets: contender.targets(case),
+            runs: Vec::new(),
+            middle: None,
+            wire: None,
+            wire_verdict: None,
+            ratio: None,
+            cpu_ratio: None,
+            trouble: None,
+        }
     }
 }
 
 impl CaseReport {
-    /// Works out the figures from the runs. Ratios are against the first standing, ferry; a contender that failed has none.
+    /// Works out the figures from the runs. Ratios are against the first standing, ferry, and those of ferry's other settings
+    /// against rsync+stunnel; a contender that failed has none.
     pub fn sum_up(&mut self) {
-        let ours = self.standings.first().filter(|ours| ours.trouble.is_none()).map(|ours| ours.runs.clone());
+        let runs = |standing: &Standing| standing.trouble.is_none().then(|| standing.runs.clone());
+        let ours = self.standings.first().and_then(runs);
+        let reference = self.standings.iter().find(|standing| standing.id == Rsync::REFERENCE);
+        let (theirs, their_wire) = (reference.and_then(runs), reference.and_then(|standing| standing.wire));
         for (place, standing) in self.standings.iter_mut().enumerate() {
             if standing.trouble.is_some() {
                 continue;
             }
             standing.middle = figures::middle(&standing.runs);
-            if let Some(ours) = ours.as_ref().filter(|_| place > 0) {
-                standing.ratio = figures::ratio(&standing.runs, ours);
-                standing.cpu_ratio = figures::cpu_ratio(&standing.runs, ours);
+            match (standing.side, &ours, &theirs) {
+                (Side::Theirs, Some(ours), _) => {
+                    standing.ratio = figures::ratio(&standing.runs, ours);
+                    standing.cpu_ratio = figures::cpu_ratio(&standing.runs, ours);
+                }
+                (Side::Ours, _, Some(theirs)) if place > 0 => standing.ratio = figures::ratio(theirs, &standing.runs),
+                (Side::Theirs | Side::Ours, _, _) => {}
+            }
+            if standing.side == Side::Ours {
+                let sent = self.limit.zip(standing.wire);
+                standing.wire_verdict = sent.and_then(|(limit, sent)| limit.judge(sent, their_wire));
             }
         }
     }
@@ -125,32 +162,51 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bars::Verdict;
+    use crate::cases::Scale;
+    use crate::ferry::{Ferry, Setting};
+    use crate::rsync::Options;
 
-    fn standing(name: &str, wall_s: f64) -> Standing {
+    fn standing(contender: &dyn Contender, wall_s: f64) -> Standing {
         let runs = vec![Run { wall_s, cpu_s: wall_s, memory_bytes: 1 }];
-        Standing { runs, ..Standing::new(name.to_owned(), String::new()) }
+        let wire = Some(Wire { up: 1000, down: 0, connections: 1 });
+        Standing { runs, wire, ..Standing::new(contender, case("pages"), &[]) }
     }
 
-    fn case(standings: Vec<Standing>) -> CaseReport {
-        CaseReport { name: "pages", what: "", must: 2.0, aim: 3.0, standings, trouble: None }
+    fn case(name: &str) -> &'static Case {
+        Case::named(name).unwrap()
     }
+
+    fn ferry(setting: Setting) -> Ferry {
+        Ferry::at(&std::env::current_exe().unwrap()).unwrap().set(setting)
+    }
+
+    fn report(standings: Vec<Standing>) -> CaseReport {
+        let limit = Limit::of(case("pages"), Scale::FULL);
+        let mut report = CaseReport { name: "pages", what: "", limit, standings, trouble: None };
+        report.sum_up();
+        report
+    }
+
+    const RSYNC: Rsync = Rsync::with(Options::Default);
 
     #[test]
-    fn ratios_are_against_ferry_and_it_has_none_itself() {
-        let mut case = case(vec![standing("ferry", 1.0), standing("rsync", 3.0)]);
-        case.sum_up();
-        let ratios: Vec<_> = case.standings.iter().map(|each| each.ratio.map(|ratio| ratio.median)).collect();
-        assert_eq!(ratios, [None, Some(3.0)]);
+    fn ratios_are_against_ferry_and_those_of_its_settings_against_rsync() {
+        let (plain, cached) = (standing(&ferry(Setting::Plain), 1.0), standing(&ferry(Setting::Cached), 0.5));
+        let report = report(vec![plain, cached, standing(&RSYNC, 3.0)]);
+        let ratios: Vec<_> = report.standings.iter().map(|each| each.ratio.map(|ratio| ratio.median)).collect();
+        assert_eq!(ratios, [None, Some(6.0), Some(3.0)]);
+        let verdicts: Vec<_> = report.standings.iter().map(|each| each.wire_verdict.map(|it| it.verdict)).collect();
+        assert_eq!(verdicts, [Some(Verdict::Missed), Some(Verdict::Missed), None]);
     }
 
     #[test]
     fn nobody_is_faster_than_a_ferry_that_failed_or_slower_once_it_failed_itself() {
-        let failed = Standing { trouble: Some("unequal".to_owned()), ..standing("x", 1.0) };
-        let mut one = case(vec![failed.clone(), standing("rsync", 3.0)]);
-        one.sum_up();
+        let failed = |standing| Standing { trouble: Some("unequal".to_owned()), ..standing };
+        let ours = || standing(&ferry(Setting::Plain), 1.0);
+        let one = report(vec![failed(ours()), standing(&RSYNC, 3.0)]);
         assert!(one.standings[1].ratio.is_none() && one.standings[1].middle.is_some());
-        let mut two = case(vec![standing("ferry", 1.0), failed]);
-        two.sum_up();
+        let two = report(vec![ours(), failed(standing(&RSYNC, 3.0))]);
         assert!(two.standings[1].ratio.is_none() && two.standings[1].middle.is_none());
     }
 }

@@ -1,6 +1,8 @@
 //! rsync as people use it for this job: a daemon at the destination behind stunnel, a client at the source through stunnel, TLS
-//! 1.3 with certificates on both sides. Once with its default options, once with its best ones where a case has such.
+//! 1.3 with certificates on both sides. Once with its default options, once with its best ones where a case has such; and once
+//! without stunnel, in the clear.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,10 +11,9 @@ use anyhow::{Context, Result};
 use ferry_tests::ports;
 
 use crate::cases::Case;
-use crate::contender::{Contender, Route, Stage};
+use crate::contender::{Contender, Job, Stage, Targets};
 use crate::machine;
 use crate::process::{Daemon, Ends};
-use crate::site::Site;
 
 /// What it is given always: all that ferry keeps by default.
 pub const ALL_ATTRIBUTES: &str = "-aHAX";
@@ -26,66 +27,111 @@ pub enum Options {
     Default,
     /// The fastest known for the case; it takes no part in cases without.
     Best,
+    /// The default ones, and no TLS.
+    Clear,
 }
 
-/// rsync over stunnel.
+/// rsync, to a daemon.
 #[derive(Clone, Copy, Debug)]
 pub struct Rsync {
     options: Options,
 }
 
 impl Rsync {
+    /// The id of what wire and time are owed against.
+    pub const REFERENCE: &str = "rsync-stunnel";
+
     /// With these options.
     #[must_use]
-    pub fn with(options: Options) -> Self {
+    pub const fn with(options: Options) -> Self {
         Self { options }
     }
 }
 
 impl Contender for Rsync {
-    fn name(&self) -> String {
+    fn id(&self) -> &'static str {
         match self.options {
-            Options::Default => "rsync+stunnel".to_owned(),
-            Options::Best => "rsync+stunnel, best flags".to_owned(),
+            Options::Default => Self::REFERENCE,
+            Options::Best => "rsync-best",
+            Options::Clear => "rsync",
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        match self.options {
+            Options::Default => "rsync+stunnel",
+            Options::Best => "rsync+stunnel, best flags",
+            Options::Clear => "rsync, no TLS",
         }
     }
 
     fn version(&self) -> Result<String> {
         let rsync = machine::said("rsync", &["--version"], "version").context("rsync is not installed")?;
+        let rsync = format!("rsync {}", rsync.split_whitespace().nth(2).unwrap_or("?"));
+        if self.options == Options::Clear {
+            return Ok(rsync);
+        }
         let stunnel = machine::said("stunnel", &["-version"], "stunnel ").context("stunnel is not installed")?;
-        let rsync = rsync.split_whitespace().nth(2).unwrap_or("?").to_owned();
         let stunnel = stunnel.split_whitespace().nth(1).unwrap_or("?").to_owned();
-        Ok(format!("rsync {rsync}, stunnel {stunnel}"))
+        Ok(format!("{rsync}, stunnel {stunnel}"))
     }
 
     fn options(&self, case: &Case) -> Option<Vec<&'static str>> {
         match self.options {
-            Options::Default => Some(case.rsync.to_vec()),
+            Options::Default | Options::Clear => Some(case.rsync.to_vec()),
             Options::Best => case.best.map(<[&str]>::to_vec),
         }
     }
 
-    fn stage(&self, site: &Site, keys: &Path, options: &[&'static str], route: Route) -> Result<Stage> {
-        let (logs, [rsyncd, outer, inner]) = (site.logs(), [ports::free()?, ports::free()?, ports::free()?]);
-        let mut daemon = Command::new("rsync");
-        daemon.args(["--daemon", "--no-detach", "--address", "127.0.0.1", "--port"]).arg(rsyncd.to_string());
-        daemon.arg("--config").arg(write(&logs, "rsyncd.conf", &module(&site.destination(), &logs))?);
-        let server = tunnel(Side::Server, outer, rsyncd, &keys.join("receiver"));
-        let mut daemons = vec![
-            Daemon::start(daemon, rsyncd, Ends::WhenTold, logs.join("rsyncd"))?,
-            stunnel(&logs, "stunnel-server", &server, outer)?,
-        ];
-        let (outer, relay) = route.to(outer)?;
-        let client = tunnel(Side::Client, inner, outer, &keys.join("sender"));
-        daemons.push(stunnel(&logs, "stunnel-client", &client, inner)?);
+    fn targets(&self, case: &Case) -> Option<Targets> {
+        let agreed = self.options != Options::Clear;
+        agreed.then_some(Targets { must: case.must, aim: Some(case.aim) })
+    }
+
+    fn stage(&self, job: &Job<'_>) -> Result<Stage> {
+        let port = ports::free()?;
+        let mut daemons = vec![daemon(job, port)?];
+        let (port, relay) = match self.options {
+            Options::Clear => job.route.to(port)?,
+            Options::Default | Options::Best => {
+                let (outer, inner) = (ports::free()?, ports::free()?);
+                let server = tunnel(Side::Server, outer, port, &job.keys.join("receiver"));
+                daemons.push(stunnel(job.logs, "stunnel-server", &server, outer)?);
+                let (outer, relay) = job.route.to(outer)?;
+                let client = tunnel(Side::Client, inner, outer, &job.keys.join("sender"));
+                daemons.push(stunnel(job.logs, "stunnel-client", &client, inner)?);
+                (inner, relay)
+            }
+        };
         // Clients before those they talk to: what is told to end first has nobody left to serve.
         daemons.reverse();
         let mut client = Command::new("rsync");
-        let mut source = site.source().into_os_string();
-        source.push("/");
-        client.args(options).arg("--numeric-ids").arg(source).arg(format!("rsync://127.0.0.1:{inner}/data/"));
+        client.args(job.options).arg("--numeric-ids").args(ends(job, port));
         Ok(Stage { daemons, client, relay })
     }
+}
+
+fn daemon(job: &Job<'_>, port: u16) -> Result<Daemon> {
+    let mut command = Command::new("rsync");
+    command.args(["--daemon", "--no-detach", "--address", "127.0.0.1", "--port"]).arg(port.to_string());
+    command.arg("--config").arg(write(job.logs, "rsyncd.conf", &module(root(job.destination), job.logs))?);
+    Daemon::start(command, port, Ends::WhenTold, job.logs.join("rsyncd"))
+}
+
+/// The directory the daemon's module is: that of a device's node.
+fn root(destination: &Path) -> &Path {
+    if destination.is_dir() { destination } else { destination.parent().unwrap_or(destination) }
+}
+
+/// From where to where, as the client is told: the contents of a directory, or one device into another.
+fn ends(job: &Job<'_>, port: u16) -> [OsString; 2] {
+    let mut from = job.source.as_os_str().to_owned();
+    let mut to = OsString::from(format!("rsync://127.0.0.1:{port}/data/"));
+    match job.destination.is_dir() {
+        true => from.push("/"),
+        false => to.push(job.destination.file_name().unwrap_or_default()),
+    }
+    [from, to]
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -109,8 +155,10 @@ fn write(logs: &Path, name: &str, text: &str) -> Result<PathBuf> {
 /// A module that may write everything. Without privilege rsync refuses to be told who it is.
 fn module(destination: &Path, logs: &Path) -> String {
     let owner = if rustix::process::geteuid().is_root() { "uid = 0\ngid = 0\n" } else { "" };
+    // Writing to devices is refused unless it is allowed by name; links are changed unless that is refused.
     format!(
-        "use chroot = no\nnumeric ids = yes\nlock file = {}\n{owner}[data]\npath = {}\nread only = no\n",
+        "use chroot = no\nmunge symlinks = no\nnumeric ids = yes\nlock file = {}\n{owner}[data]\npath = {}\nread only = no\n\
+         refuse options = !write-devices !copy-devices\n",
         logs.join("rsyncd.lock").display(),
         destination.display()
     )

@@ -16,7 +16,18 @@ const MEMORY_PERCENT: u64 = 85;
 #[derive(Debug)]
 pub struct Site {
     root: PathBuf,
-    tmpfs: Option<Mount>,
+    ground: Ground,
+}
+
+/// What it lies on.
+#[derive(Debug)]
+enum Ground {
+    /// A tmpfs of its own.
+    Memory(Option<Mount>),
+    /// Whatever a directory is on.
+    Directory,
+    /// A disk: what is not on it does not count.
+    Disk,
 }
 
 impl Site {
@@ -28,7 +39,7 @@ impl Site {
         let root = fresh(&std::env::temp_dir());
         let size = crate::machine::memory_available()? / 100 * MEMORY_PERCENT;
         let tmpfs = Mount::tmpfs(&root, size).context("no tmpfs of our own; name a directory with --dir instead")?;
-        Self { root, tmpfs: Some(tmpfs) }.furnished()
+        Self { root, ground: Ground::Memory(Some(tmpfs)) }.furnished()
     }
 
     /// A directory of its own below `parent`, on whatever that is.
@@ -36,7 +47,15 @@ impl Site {
     /// # Errors
     /// When it cannot be made.
     pub fn below(parent: &Path) -> Result<Self> {
-        Self { root: fresh(parent), tmpfs: None }.furnished()
+        Self { root: fresh(parent), ground: Ground::Directory }.furnished()
+    }
+
+    /// Like [`Site::below`], but a run ends when the destination's file system is synced.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn on_disk(parent: &Path) -> Result<Self> {
+        Self { root: fresh(parent), ground: Ground::Disk }.furnished()
     }
 
     /// A small place for a test.
@@ -81,9 +100,35 @@ impl Site {
     /// What the data lies on, in words.
     #[must_use]
     pub fn medium(&self) -> String {
-        match &self.tmpfs {
-            Some(_) => "tmpfs".to_owned(),
-            None => format!("the file system of {}", self.root.parent().unwrap_or(&self.root).display()),
+        match self.ground {
+            Ground::Memory(_) => "tmpfs".to_owned(),
+            Ground::Directory => format!("the {} of a directory", self.kind()),
+            Ground::Disk => format!("{}, `sync -f` of the destination inside every time", self.kind()),
+        }
+    }
+
+    /// The kind of file system, as the kernel's table of mounts names it.
+    fn kind(&self) -> String {
+        let table = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        let mounts = table.lines().filter_map(|line| {
+            let mut words = line.split(' ').skip(1);
+            Some((words.next()?, words.next()?))
+        });
+        // The deepest mount point that holds the site; of two on one point the later.
+        let held = mounts.filter(|(point, _)| self.root.starts_with(point)).max_by_key(|(point, _)| point.len());
+        held.map_or_else(|| "file system".to_owned(), |(_, kind)| kind.to_owned())
+    }
+
+    /// Writes the destination's file system to its disk, where that counts.
+    ///
+    /// # Errors
+    /// When that fails.
+    pub fn settle(&self) -> Result<()> {
+        match self.ground {
+            Ground::Memory(_) | Ground::Directory => Ok(()),
+            Ground::Disk => {
+                rustix::fs::syncfs(fs::File::open(self.destination())?).context("cannot sync the file system")
+            }
         }
     }
 
@@ -129,7 +174,9 @@ impl Site {
 impl Drop for Site {
     fn drop(&mut self) {
         // A mount vanishes with its contents; its mount point is left to be removed.
-        drop(self.tmpfs.take());
+        if let Ground::Memory(tmpfs) = &mut self.ground {
+            drop(tmpfs.take());
+        }
         let _ = fs::remove_dir_all(&self.root);
     }
 }
@@ -153,6 +200,14 @@ fn remove(path: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_disk_says_that_it_is_synced() {
+        let site = Site::on_disk(&std::env::temp_dir()).unwrap();
+        assert!(site.medium().contains("sync -f"), "{}", site.medium());
+        site.settle().unwrap();
+        assert!(!Site::scratch().unwrap().medium().contains("sync"));
+    }
 
     #[test]
     fn a_site_leaves_nothing_behind_and_refills_its_destination() {

@@ -1,10 +1,13 @@
 //! The table for people: Markdown that reads well on a terminal too, every row with its case, its spread and its verdict, and
 //! beneath it whatever went wrong.
 
+use crate::bars::{self, WireVerdict};
+use crate::contender::Side;
 use crate::figures::Spread;
+use crate::line::Line;
 use crate::report::{CaseReport, Report, Standing};
 
-const HEAD: [&str; 9] = [
+const HEAD: [&str; 10] = [
     "case",
     "contender",
     "time s",
@@ -14,6 +17,7 @@ const HEAD: [&str; 9] = [
     "CPU, ferry / it",
     "memory MiB",
     "wire MB",
+    "wire MB, at most",
 ];
 
 /// The report as Markdown.
@@ -29,34 +33,52 @@ pub fn markdown(report: &Report) -> String {
     text
 }
 
-fn row(case: &CaseReport, standing: &Standing) -> [String; 9] {
+fn row(case: &CaseReport, standing: &Standing) -> [String; 10] {
     let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"));
-    let (middle, ratio) = (standing.middle, standing.ratio);
+    let (middle, ratio) = (standing.middle, standing.ratio.map(|ratio| spread(ratio, standing.side)));
     [
         case.name.to_owned(),
-        standing.name.clone(),
+        standing.name.to_owned(),
         if standing.trouble.is_some() { "failed".to_owned() } else { number(middle.map(|middle| middle.wall_s)) },
-        ratio.map_or_else(|| "-".to_owned(), spread),
-        ratio.map_or_else(|| "-".to_owned(), |ratio| verdict(ratio, case)),
+        ratio.unwrap_or_else(|| "-".to_owned()),
+        verdict(standing).unwrap_or_else(|| "-".to_owned()),
         number(middle.map(|middle| middle.cpu_s)),
         number(standing.cpu_ratio.map(|ratio| ratio.median)),
         middle.map_or_else(|| "-".to_owned(), |middle| (middle.memory_bytes >> 20).to_string()),
-        standing.wire.map_or_else(|| "-".to_owned(), |wire| format!("{:.3}", wire.total() as f64 / 1e6)),
+        standing.wire.map_or_else(|| "-".to_owned(), |wire| megabytes(wire.total())),
+        standing.wire_verdict.map_or_else(|| "-".to_owned(), wire),
     ]
 }
 
-fn spread(ratio: Spread) -> String {
-    format!("{:.2} ({:.2}-{:.2})", ratio.median, ratio.min, ratio.max)
+fn spread(ratio: Spread, side: Side) -> String {
+    let text = format!("{:.2} ({:.2}-{:.2})", ratio.median, ratio.min, ratio.max);
+    match side {
+        Side::Theirs => text,
+        Side::Ours => format!("rsync / it: {text}"),
+    }
 }
 
-/// Both targets and which one is met.
-fn verdict(ratio: Spread, case: &CaseReport) -> String {
-    let word = match ratio.median {
-        median if median >= case.aim => "aim met",
-        median if median >= case.must => "must met",
-        _ => "missed",
-    };
-    format!("{} / {}: {word}", case.must, case.aim)
+/// The targets of a ratio and which one is met.
+fn verdict(standing: &Standing) -> Option<String> {
+    let (ratio, targets) = (standing.ratio?, standing.targets?);
+    let word = bars::time(ratio.median, targets).words();
+    Some(match targets.aim {
+        Some(aim) => format!("{} / {aim}: {word}", targets.must),
+        None => format!("{}: {word}", targets.must),
+    })
+}
+
+/// The limits of the wire and which one is kept to.
+fn wire(found: WireVerdict) -> String {
+    let (must, word) = (megabytes(found.must_bytes), found.verdict.words());
+    match found.aim_bytes == found.must_bytes {
+        true => format!("{must}: {word}"),
+        false => format!("{must} / {}: {word}", megabytes(found.aim_bytes)),
+    }
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{:.3}", bytes as f64 / 1e6)
 }
 
 fn notes(report: &Report) -> String {
@@ -77,26 +99,46 @@ fn notes(report: &Report) -> String {
             "`{}`: scale {}, {} runs each after one that is not timed; medians. Ratio: its time / ferry's, pair by pair.",
             report.command, report.scale, report.runs
         ),
-        "Wire: all bytes both ways between the TLS endpoints, counted by a relay in the run that is not timed. Memory: \
-         anonymous resident, all processes together."
+        line(report.line),
+        "Wire: all bytes both ways between the TLS endpoints, counted by a relay in the run that is not timed; limits are \
+         against rsync's default options. Memory: anonymous resident, all processes together."
+            .to_owned(),
+        "After every run source and destination were compared: names, sizes, times and bytes; after the one that is not timed \
+         every attribute too."
             .to_owned(),
     ];
     lines.extend(
         report.contenders.iter().filter_map(|each| Some(format!("{}: {}.", each.name, each.version.as_ref()?))),
     );
-    for case in &report.cases {
-        let options: Vec<String> = case
-            .standings
-            .iter()
-            .map(|standing| {
-                let options = if standing.options.is_empty() { "defaults" } else { &standing.options };
-                format!("{} {options}", standing.name)
-            })
-            .collect();
-        lines.push(format!("{}: {} ({}).", case.name, case.what, options.join("; ")));
-    }
+    lines.extend(report.cases.iter().map(|case| played(case, report.runs as usize)));
     lines.extend(report.troubles().into_iter().map(|trouble| format!("**{}**", trouble.replace('\n', " | "))));
     lines.iter().map(|line| format!("* {line}\n")).collect()
+}
+
+/// What a case is, who played with which options, and who did so less often.
+fn played(case: &CaseReport, rounds: usize) -> String {
+    let player = |standing: &Standing| {
+        let options = if standing.options.is_empty() { "defaults" } else { &standing.options };
+        let runs = match standing.runs.len() {
+            runs if runs == rounds || standing.trouble.is_some() => String::new(),
+            runs => format!(", {runs} runs for they are long"),
+        };
+        format!("{} {options}{runs}", standing.name)
+    };
+    let players: Vec<String> = case.standings.iter().map(player).collect();
+    format!("{}: {} ({}).", case.name, case.what, players.join("; "))
+}
+
+/// What lies between the two sides.
+fn line(line: Line) -> String {
+    let bandwidth =
+        line.mbit.map_or_else(|| "no bound on bandwidth".to_owned(), |mbit| format!("{mbit} Mbit/s each way"));
+    match line {
+        Line::FREE => "Line: the loopback.".to_owned(),
+        Line { rtt_ms, .. } => {
+            format!("Line: a relay that delays, {rtt_ms} ms there and back, {bandwidth}, shared by all connections.")
+        }
+    }
 }
 
 /// Cells padded to the width of their columns.
@@ -116,35 +158,7 @@ fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::Machine;
-    use crate::process::Run;
-    use crate::relay::Wire;
-    use crate::report::Presence;
-
-    fn report() -> Report {
-        let run = |wall_s| Run { wall_s, cpu_s: 1.0, memory_bytes: 5 << 20 };
-        let mut ferry = Standing::new("ferry".to_owned(), String::new());
-        ferry.runs = vec![run(1.0), run(2.0)];
-        ferry.wire = Some(Wire { up: 1_000_000, down: 500, connections: 2 });
-        let mut rsync = Standing::new("rsync+stunnel".to_owned(), "-aHAX".to_owned());
-        rsync.runs = vec![run(3.0), run(5.0)];
-        let mut best = Standing::new("best".to_owned(), "-aHAX".to_owned());
-        best.trouble = Some("it ended\nbadly".to_owned());
-        let standings = vec![ferry, rsync, best];
-        let mut case = CaseReport { name: "pages", what: "pages", must: 2.5, aim: 3.5, standings, trouble: None };
-        case.sum_up();
-        let missing = Presence { name: "rclone".to_owned(), version: None, missing: Some("not installed".to_owned()) };
-        Report {
-            command: "ferry-bench".to_owned(),
-            machine: Machine::now().unwrap(),
-            load_after: "0 0 0".to_owned(),
-            medium: "tmpfs".to_owned(),
-            scale: 1.0,
-            runs: 2,
-            contenders: vec![missing],
-            cases: vec![case],
-        }
-    }
+    use crate::sample::report;
 
     #[test]
     fn every_contender_has_a_row_and_the_ratio_its_verdict() {
@@ -152,6 +166,7 @@ mod tests {
         let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| pages")).collect();
         assert_eq!(rows.len(), 3, "{text}");
         assert!(rows[0].contains("| 1.50 ") && rows[0].contains(" 1.000 "), "{}", rows[0]);
+        assert!(rows[0].contains("1.100 / 0.733: must met"), "{}", rows[0]);
         assert!(rows[1].contains("2.75 (2.50-3.00)") && rows[1].contains("2.5 / 3.5: must met"), "{}", rows[1]);
         assert!(rows[2].contains("failed"), "{}", rows[2]);
         let widths: Vec<usize> = text.lines().take(5).map(|line| line.chars().count()).collect();
@@ -162,6 +177,6 @@ mod tests {
     fn what_is_missing_or_failed_is_named() {
         let text = markdown(&report());
         assert!(text.contains("rclone took no part: not installed"), "{text}");
-        assert!(text.contains("pages, best: it ended | badly"), "{text}");
+        assert!(text.contains("pages, rsync+stunnel, best flags: it ended | badly"), "{text}");
     }
 }

@@ -1,0 +1,103 @@
+//! Cases of a first copy, and of a second one that finds nothing to do.
+
+use std::fs;
+
+use anyhow::Result;
+
+use super::{Bar, Case, DELTA, INPLACE, Play, Scale, Start, source};
+use crate::data::{self, GIB, MIB, Written};
+use crate::prose::Prose;
+use crate::rsync::{ALL_ATTRIBUTES, PLAIN};
+use crate::site::Site;
+use crate::trees;
+
+/// Many files, and large ones.
+pub(super) const COPIES: [Case; 10] = [
+    Case { name: "small", what: "100 k files around 4 KiB in 1 k directories: first copy", make: small, ..COPY },
+    Case {
+        name: "nochange",
+        what: "the same files, nothing changed, extended attributes and ACLs compared",
+        must: 3.0,
+        aim: 4.5,
+        make: small,
+        ..AGAIN
+    },
+    Case {
+        name: "nochange-plain",
+        what: "the same files, nothing changed, without extended attributes and ACLs on either side",
+        ferry: &["--no-xattrs"],
+        rsync: &[PLAIN],
+        make: small,
+        ..AGAIN
+    },
+    Case { name: "big", what: "2 GiB incompressible file: first copy", best: INPLACE, make: big, ..COPY },
+    Case {
+        name: "checksum",
+        what: "2 GiB file, nothing changed, --checksum",
+        ferry: &["--checksum"],
+        rsync: &[ALL_ATTRIBUTES, "--checksum"],
+        make: big,
+        ..AGAIN
+    },
+    Case {
+        name: "compressible",
+        what: "2 GiB file of text like a log: first copy; targets are for --mbit 1000",
+        best: Some(&[ALL_ATTRIBUTES, "--compress"]),
+        must: 3.0,
+        aim: 8.0,
+        make: |site, scale| {
+            trees::text_file(&source(site), &mut Prose::new(1), scale.of(2 * GIB, MIB), Written::BEFORE)
+        },
+        ..COPY
+    },
+    Case {
+        name: "mixed",
+        what: "10 k entries as in a home directory, 1.8 GB: first copy; no target but to be faster",
+        must: 1.0,
+        aim: 2.0,
+        make: |site, scale| trees::home(&site.source(), 1, scale.of(10_000, 200)),
+        ..COPY
+    },
+    Case {
+        name: "thousand",
+        what: "1000 files of 2 KiB: first copy; targets are for --rtt 50",
+        must: 2.5,
+        aim: 5.0,
+        make: |site, scale| data::large_files(&site.source(), 1, scale.of(1000, 10), 2048),
+        ..COPY
+    },
+    Case {
+        name: "tiny",
+        what: "1 M files of 1 to 200 bytes, ten deep: first copy",
+        play: Play::WhenNamed,
+        room: 11 * GIB,
+        make: tiny,
+        ..COPY
+    },
+    Case {
+        name: "tiny-nochange",
+        what: "the same files, nothing changed",
+        play: Play::WhenNamed,
+        must: 3.0,
+        aim: 5.0,
+        room: 11 * GIB,
+        make: tiny,
+        ..AGAIN
+    },
+];
+
+const COPY: Case = Case { start: Start::Empty, must: 2.0, aim: 2.5, wire: Bar::None, ..DELTA };
+const AGAIN: Case = Case { start: Start::Equal, must: 2.0, aim: 3.0, wire: Bar::None, ..DELTA };
+
+fn small(site: &Site, scale: Scale) -> Result<()> {
+    fs::create_dir_all(site.source().join("files"))?;
+    data::small_files(&site.source().join("files"), 1, scale.of(100_000, 200))
+}
+
+fn tiny(site: &Site, scale: Scale) -> Result<()> {
+    trees::tiny_files(&site.source(), 1, scale.of(1_000_000, 1000))
+}
+
+fn big(site: &Site, scale: Scale) -> Result<()> {
+    data::noise_file(&source(site), 1, scale.of(2 * GIB, MIB), Written::BEFORE)
+}
