@@ -54,13 +54,23 @@ pub enum Basis<'a> {
 /// leaf is equal only when it spans the same bytes on both sides. Neighbouring runs of a kind are one.
 #[must_use]
 pub fn compare_segment(key: &LeafKey, source: &[u8], basis: Basis<'_>, basis_len: u64) -> Vec<Piece> {
-    compare(key, source, LEAF_LEN, basis, basis_len)
+    let mut pieces = Vec::new();
+    compare_onto(&mut pieces, key, source, basis, basis_len);
+    pieces
+}
+
+/// [`compare_segment`] for the next part of a segment, of whole leaves but for the last part: its pieces go on from those
+/// there are. `basis` and `basis_len` are what is left from this part on.
+pub fn compare_onto(pieces: &mut Vec<Piece>, key: &LeafKey, source: &[u8], basis: Basis<'_>, basis_len: u64) {
+    compare(pieces, key, (source, LEAF_LEN), basis, basis_len);
 }
 
 /// Compares one leaf's bytes with the pages of the same leaf of the basis, of which `basis_len` bytes exist.
 #[must_use]
 pub fn compare_pages(key: &LeafKey, source: &[u8], pages: &[LeafDigest], basis_len: u64) -> Vec<Piece> {
-    compare(key, source, PAGE_LEN, Basis::Digests(pages), basis_len)
+    let mut pieces = Vec::new();
+    compare(&mut pieces, key, (source, PAGE_LEN), Basis::Digests(pages), basis_len);
+    pieces
 }
 
 /// [`compare_segment`] for `len` bytes that are a hole at the source: nothing was read.
@@ -89,8 +99,7 @@ pub fn compare_hole(key: &LeafKey, len: u64, basis: Basis<'_>, basis_len: u64) -
     pieces
 }
 
-fn compare(key: &LeafKey, source: &[u8], unit: usize, basis: Basis<'_>, basis_len: u64) -> Vec<Piece> {
-    let mut pieces: Vec<Piece> = Vec::new();
+fn compare(pieces: &mut Vec<Piece>, key: &LeafKey, (source, unit): (&[u8], usize), basis: Basis<'_>, basis_len: u64) {
     let mut start = 0_u64;
     let mut digests = match basis {
         Basis::Digests(digests) => digests.iter(),
@@ -111,10 +120,9 @@ fn compare(key: &LeafKey, source: &[u8], unit: usize, basis: Basis<'_>, basis_le
             false if is_zero() => Piece::Zero(len),
             false => Piece::Literal(len),
         };
-        push(&mut pieces, piece);
+        push(pieces, piece);
         start += len;
     }
-    pieces
 }
 
 /// Adds a run, to the one before it when they are of a kind.

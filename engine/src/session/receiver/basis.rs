@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use crate::delta::{leaf_digest, leaf_digests, sketch};
 use crate::session::extent::Compared;
 use crate::session::fate::{Ended, Fate, LOOK_AGAIN, lock};
-use crate::types::limits::{LEAF_LEN, LEAVES_OPEN_MAX, PACKED_FILE_LEN_MAX, PAGE_LEN, SEGMENT_LEN};
+use crate::types::limits::{HASHED_LEN, LEAF_LEN, LEAVES_OPEN_MAX, PACKED_FILE_LEN_MAX, PAGE_LEN, SEGMENT_LEN};
 use crate::types::{Anchor, BatchId, EntryIndex, LeafDigest, Name, SegmentIndex};
 use crate::volume::{BasisFile, Identity};
 use crate::wire::{Ask, Leaves, Message, Pages, Signatures, Sketch};
@@ -207,29 +207,38 @@ fn send_leaves(receiving: &Receiving, current: &Current, buffer: &mut Vec<u8>) {
     let may_be_short = job.compared.source_len > PACKED_FILE_LEN_MAX;
     let (digests, anchors) = match file {
         Some(file) if may_be_short && file.is_hole(start, start + len) => (Vec::new(), Vec::new()),
-        file => match read(file.as_ref(), start, len, buffer) {
-            true => (leaf_digests(&receiving.leaf_key, buffer), anchors(receiving, job, buffer)),
-            // What cannot be read equals nothing: the sender sends it.
-            false => {
-                let leaves = len.div_ceil(LEAF_LEN as u64);
-                let none = vec![
-                    Anchor::default();
-                    if job.compared.movable { usize::try_from(leaves).unwrap_or(0) } else { 0 }
-                ];
-                (unequal(leaves), none)
-            }
-        },
+        file => hash(receiving, job, file.as_ref(), (start, len), buffer),
     };
     let segment = SegmentIndex(*segment);
     receiving.post(&Message::Leaves(Leaves { batch: job.batch, index: job.index, segment, digests, anchors }));
 }
 
-/// The anchors of a segment's leaves, where shifts are looked for.
-fn anchors(receiving: &Receiving, job: &Job, segment: &[u8]) -> Vec<Anchor> {
-    if !job.compared.movable {
-        return Vec::new();
+/// The digests of a segment's leaves, and their anchors where shifts are looked for. Read in parts that are hashed while
+/// the processor still has them. What cannot be read equals nothing: the sender sends it.
+fn hash(
+    receiving: &Receiving,
+    job: &Job,
+    file: Option<&BasisFile>,
+    (start, len): (u64, u64),
+    buffer: &mut Vec<u8>,
+) -> (Vec<LeafDigest>, Vec<Anchor>) {
+    let (mut digests, mut anchors) = (Vec::new(), Vec::new());
+    let mut done = 0;
+    while done < len {
+        let part = (len - done).min(HASHED_LEN as u64);
+        let readable = read(file, start + done, part, buffer);
+        if readable {
+            digests.extend(leaf_digests(&receiving.leaf_key, buffer));
+        } else {
+            digests.extend(unequal(part.div_ceil(LEAF_LEN as u64)));
+        }
+        if job.compared.movable {
+            let anchor = |leaf| if readable { receiving.anchors.of(leaf) } else { Anchor::default() };
+            anchors.extend(buffer.chunks(LEAF_LEN).map(anchor));
+        }
+        done += part;
     }
-    segment.chunks(LEAF_LEN).map(|leaf| receiving.anchors.of(leaf)).collect()
+    (digests, anchors)
 }
 
 fn send_signatures(receiving: &Receiving, job: &Job, asked: &Sketch, buffer: &mut Vec<u8>) {

@@ -12,11 +12,11 @@
 use std::sync::Arc;
 
 use crate::delta::{
-    Basis, Piece, Search, SegmentLeaves, Surroundings, Window, align, compare_hole, compare_pages, compare_segment,
-    dense_windows, windows,
+    Basis, Piece, Search, SegmentLeaves, Surroundings, Window, align, compare_hole, compare_onto, compare_pages,
+    compare_segment, dense_windows, windows,
 };
 use crate::session::fate::Ended;
-use crate::types::limits::{LEAF_LEN, LEAVES_LOST_MIN, PAGE_LEN, REFINED_LEAVES_MAX};
+use crate::types::limits::{HASHED_LEN, LEAF_LEN, LEAVES_LOST_MIN, PAGE_LEN, REFINED_LEAVES_MAX};
 use crate::types::{LeafDigest, SegmentIndex};
 use crate::volume::{Extent, SourceFile};
 
@@ -71,35 +71,66 @@ impl Reader {
         if file.compared.movable && file.course().shift() != 0 {
             return self.shifted_segment(file, (source, buffer), segment, leaves, at);
         }
-        buffer.resize(usize::try_from(len).unwrap_or(0), 0);
-        if let Err(Spoiled) = self.read(file, source, buffer, start) {
-            return Ok(Err(Spoiled));
+        if basis_len == 0 {
+            buffer.resize(usize::try_from(len).unwrap_or(0), 0);
+            if let Err(Spoiled) = self.read(file, source, buffer, start) {
+                return Ok(Err(Spoiled));
+            }
+            let pieces = compare_segment(&key, buffer, basis, basis_len);
+            return self.send_pieces(&target(file, segment, &pieces), &pieces, buffer, at).map(|()| Ok(Compared::Sent));
         }
-        let pieces = compare_segment(&key, buffer, basis, basis_len);
+        let pieces = match self.compare_parts((file, segment), source, leaves, buffer) {
+            Ok(pieces) => pieces,
+            Err(Spoiled) => return Ok(Err(Spoiled)),
+        };
         if file.compared.movable && is_lost(&pieces) && file.course().search() == Search::Allowed {
             return self.shifted_segment(file, (source, buffer), segment, leaves, at);
         }
-        self.ask_for_pages(file, segment, pieces, buffer, at).map(Ok)
+        self.refine_or_send((file, segment), pieces, (source, buffer), at)
+    }
+
+    /// A segment's leaves against those of the basis, read in parts that are hashed while the processor still has them.
+    fn compare_parts(
+        &self,
+        (file, segment): (&LargeFile, SegmentIndex),
+        source: &SourceFile,
+        leaves: &SegmentLeaves,
+        buffer: &mut Vec<u8>,
+    ) -> Result<Vec<Piece>, Spoiled> {
+        let ((start, len), basis_len) = (file.span(segment), file.compared.basis_in(segment.0));
+        let mut pieces = Vec::new();
+        let mut done = 0;
+        let mut parts = leaves.digests.chunks(HASHED_LEN / LEAF_LEN);
+        while done < len {
+            let part = (len - done).min(HASHED_LEN as u64);
+            buffer.resize(usize::try_from(part).unwrap_or(0), 0);
+            self.read(file, source, buffer, start + done)?;
+            let basis =
+                if leaves.digests.is_empty() { Basis::Zeros } else { Basis::Digests(parts.next().unwrap_or(&[])) };
+            compare_onto(&mut pieces, &self.sending.leaf_key, buffer, basis, basis_len.saturating_sub(done));
+            done += part;
+        }
+        Ok(pieces)
     }
 
     /// Parks a segment of which some leaves differ, or sends it.
-    fn ask_for_pages(
+    fn refine_or_send(
         &self,
-        file: &Arc<LargeFile>,
-        segment: SegmentIndex,
+        (file, segment): (&Arc<LargeFile>, SegmentIndex),
         pieces: Vec<Piece>,
-        bytes: &[u8],
+        (source, buffer): (&SourceFile, &mut Vec<u8>),
         at: &mut u64,
-    ) -> Result<Compared, Ended> {
-        let basis_len = file.compared.basis_in(segment.0);
-        let leaves = to_be_refined(&pieces, basis_len);
+    ) -> Result<Result<Compared, Spoiled>, Ended> {
+        let leaves = to_be_refined(&pieces, file.compared.basis_in(segment.0));
         let nearly_all = leaves.len() > REFINED_LEAVES_MAX;
-        if leaves.is_empty() || (nearly_all && !file.course().refine_all()) {
-            return self.send_pieces(&target(file, segment, &pieces), &pieces, bytes, at).map(|()| Compared::Sent);
+        let asks = !leaves.is_empty() && (!nearly_all || file.course().refine_all());
+        let asked = Asked::Pages(if asks { leaves } else { Vec::new() });
+        let parked = Parked { file: Arc::clone(file), segment, pieces, asked };
+        if !asks {
+            return self.send_refined((&parked, &[]), &[], (source, buffer), at);
         }
-        let asked = Asked::Pages(leaves);
-        self.feed.park(&self.sending, Parked { file: Arc::clone(file), segment, pieces, asked });
-        Ok(Compared::Parked)
+        self.feed.park(&self.sending, parked);
+        Ok(Ok(Compared::Parked))
     }
 
     /// A segment whose leaves do not stand where the basis has them: aligned with the shift that held last or a new one.
@@ -136,7 +167,7 @@ impl Reader {
             // What stands where it stood, in whole leaves: only those have pages.
             let pieces =
                 compare_segment(&self.sending.leaf_key, bytes, basis_of(leaves), file.compared.basis_in(segment.0));
-            return self.ask_for_pages(file, segment, pieces, bytes, at).map(Ok);
+            return self.refine_or_send((file, segment), pieces, (source, buffer), at);
         }
         let asked = sound(file, windows(&pieces, from, file.compared.basis_len));
         if asked.is_empty() {
