@@ -13,5 +13,5 @@ pub use align::{Aligned, Search, Shift, Surroundings, align};
 pub use anchor::Anchors;
 pub use digests::{content_digest, leaf_digest, leaf_digests, session_key};
 pub use known::{Known, SegmentLeaves};
-pub use segment::{Basis, Piece, compare_hole, compare_onto, compare_pages, compare_segment};
+pub use segment::{Basis, Piece, compare_hole, compare_hole_onto, compare_onto, compare_pages, compare_segment};
 pub use sketch::{SketchError, Window, dense_windows, diff, patch, sketch, windows};

@@ -76,27 +76,35 @@ pub fn compare_pages(key: &LeafKey, source: &[u8], pages: &[LeafDigest], basis_l
 /// [`compare_segment`] for `len` bytes that are a hole at the source: nothing was read.
 #[must_use]
 pub fn compare_hole(key: &LeafKey, len: u64, basis: Basis<'_>, basis_len: u64) -> Vec<Piece> {
-    let zeros = vec![0; LEAF_LEN];
     let mut pieces = Vec::new();
+    compare_hole_onto(&mut pieces, key, len, basis, basis_len);
+    pieces
+}
+
+/// [`compare_onto`] for `len` bytes that are a hole at the source.
+pub fn compare_hole_onto(pieces: &mut Vec<Piece>, key: &LeafKey, len: u64, basis: Basis<'_>, basis_len: u64) {
+    let zeros = vec![0; LEAF_LEN];
     let mut start = 0_u64;
     let mut digests = match basis {
         Basis::Digests(digests) => digests.iter(),
         Basis::Zeros => [].iter(),
     };
-    let whole = leaf_digest(key, &zeros);
+    let mut whole = None;
     while start < len {
         let part = (len - start).min(LEAF_LEN as u64);
         let of_basis = basis_len.saturating_sub(start).min(LEAF_LEN as u64);
-        let digest = if part == LEAF_LEN as u64 {
-            whole
-        } else {
-            leaf_digest(key, zeros.get(..usize::try_from(part).unwrap_or(0)).unwrap_or_default())
+        let zero = || zeros.get(..usize::try_from(part).unwrap_or(0)).unwrap_or_default();
+        let same = match digests.next() {
+            _ if basis == Basis::Zeros => true,
+            Some(theirs) if part == LEAF_LEN as u64 => {
+                *theirs == *whole.get_or_insert_with(|| leaf_digest(key, zero()))
+            }
+            Some(theirs) => *theirs == leaf_digest(key, zero()),
+            None => false,
         };
-        let same = basis == Basis::Zeros || digests.next() == Some(&digest);
-        push(&mut pieces, if same && of_basis == part { Piece::Copy(part) } else { Piece::Zero(part) });
+        push(pieces, if same && of_basis == part { Piece::Copy(part) } else { Piece::Zero(part) });
         start += part;
     }
-    pieces
 }
 
 fn compare(pieces: &mut Vec<Piece>, key: &LeafKey, (source, unit): (&[u8], usize), basis: Basis<'_>, basis_len: u64) {

@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{Advice, OFlags, SeekFrom};
 use rustix::io::{Errno, retry_on_intr};
 
+use super::copying::is_hole;
 use super::dir::{Dir, open_quietly};
 use super::error::{Cannot, Error};
 use super::status::Status;
@@ -136,6 +137,13 @@ impl SourceFile {
     /// When the disk fails.
     pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<bool, Error> {
         Ok(read_at(&self.descriptor, buffer, offset)? == buffer.len())
+    }
+
+    /// Whether nothing is stored from `from` to before `end`. Asks no further than that: where data ends is costly to find
+    /// on some file systems.
+    #[must_use]
+    pub fn is_hole(&self, from: u64, end: u64) -> bool {
+        self.scanned.may_have_holes() && is_hole(&self.descriptor, from, end)
     }
 
     /// The stretch that begins at `from`, cut at `end`; at least one byte when `from < end`.

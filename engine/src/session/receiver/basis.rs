@@ -223,9 +223,18 @@ fn hash(
     buffer: &mut Vec<u8>,
 ) -> (Vec<LeafDigest>, Vec<Anchor>) {
     let (mut digests, mut anchors) = (Vec::new(), Vec::new());
-    let mut done = 0;
+    let (mut done, mut zeros) = (0, None);
     while done < len {
         let part = (len - done).min(HASHED_LEN as u64);
+        if part == HASHED_LEN as u64 && file.is_some_and(|file| file.is_hole(start + done, start + done + part)) {
+            let zeros = *zeros.get_or_insert_with(|| leaf_digest(&receiving.leaf_key, &vec![0; LEAF_LEN]));
+            digests.extend([zeros; HASHED_LEN / LEAF_LEN]);
+            if job.compared.movable {
+                anchors.extend([Anchor::default(); HASHED_LEN / LEAF_LEN]);
+            }
+            done += part;
+            continue;
+        }
         let readable = read(file, start + done, part, buffer);
         if readable {
             digests.extend(leaf_digests(&receiving.leaf_key, buffer));

@@ -12,13 +12,13 @@
 use std::sync::Arc;
 
 use crate::delta::{
-    Basis, Piece, Search, SegmentLeaves, Surroundings, Window, align, compare_hole, compare_onto, compare_pages,
-    compare_segment, dense_windows, windows,
+    Basis, Piece, Search, SegmentLeaves, Surroundings, Window, align, compare_hole, compare_hole_onto, compare_onto,
+    compare_pages, compare_segment, dense_windows, windows,
 };
 use crate::session::fate::Ended;
 use crate::types::limits::{HASHED_LEN, LEAF_LEN, LEAVES_LOST_MIN, PAGE_LEN, REFINED_LEAVES_MAX};
 use crate::types::{LeafDigest, SegmentIndex};
-use crate::volume::{Extent, SourceFile};
+use crate::volume::SourceFile;
 
 use super::feed::{Asked, Parked};
 use super::large::{LargeFile, Opening};
@@ -64,7 +64,7 @@ impl Reader {
         let (start, len) = file.span(segment);
         let basis = basis_of(leaves);
         let (key, basis_len) = (self.sending.leaf_key, file.compared.basis_in(segment.0));
-        if matches!(source.next_extent(start, start + len), Ok(Extent::Hole { len: hole }) if hole == len) {
+        if source.is_hole(start, start + len) {
             let pieces = compare_hole(&key, len, basis, basis_len);
             return self.send_pieces(&target(file, segment, &pieces), &pieces, &[], at).map(|()| Ok(Compared::Sent));
         }
@@ -103,11 +103,16 @@ impl Reader {
         let mut parts = leaves.digests.chunks(HASHED_LEN / LEAF_LEN);
         while done < len {
             let part = (len - done).min(HASHED_LEN as u64);
-            buffer.resize(usize::try_from(part).unwrap_or(0), 0);
-            self.read(file, source, buffer, start + done)?;
             let basis =
                 if leaves.digests.is_empty() { Basis::Zeros } else { Basis::Digests(parts.next().unwrap_or(&[])) };
-            compare_onto(&mut pieces, &self.sending.leaf_key, buffer, basis, basis_len.saturating_sub(done));
+            let (key, of_basis, from) = (&self.sending.leaf_key, basis_len.saturating_sub(done), start + done);
+            if source.is_hole(from, from + part) {
+                compare_hole_onto(&mut pieces, key, part, basis, of_basis);
+            } else {
+                buffer.resize(usize::try_from(part).unwrap_or(0), 0);
+                self.read(file, source, buffer, from)?;
+                compare_onto(&mut pieces, key, buffer, basis, of_basis);
+            }
             done += part;
         }
         Ok(pieces)
