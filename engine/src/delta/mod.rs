@@ -4,6 +4,8 @@
 
 mod digests;
 mod segment;
+mod state;
 
 pub use digests::{content_digest, leaf_digest, leaf_digests, session_key};
 pub use segment::{Basis, Piece, compare_hole, compare_pages, compare_segment};
+pub use state::{FileLeaves, FileRecord, FileStamp, State, StateError, leaves_of, read_state, write_state};

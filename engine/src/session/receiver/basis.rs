@@ -4,14 +4,15 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex};
 
-use crate::delta::{leaf_digest, leaf_digests};
+use crate::delta::{FileLeaves, leaf_digest, leaf_digests};
 use crate::session::fate::{Ended, Fate, LOOK_AGAIN, lock};
-use crate::types::limits::{LEAF_LEN, LEAVES_OPEN_MAX, PACKED_FILE_LEN_MAX, PAGE_LEN, SEGMENT_LEN};
+use crate::types::limits::{LEAF_LEN, LEAVES_OPEN_MAX, PACKED_FILE_LEN_MAX, PAGE_LEN, SEGMENT_LEAVES, SEGMENT_LEN};
 use crate::types::{BatchId, EntryIndex, LeafDigest, Name, SegmentIndex};
 use crate::volume::{BasisFile, Identity};
 use crate::wire::{Ask, Leaves, Message, Pages};
 
 use super::batches::Place;
+use super::collected::Leaf;
 use super::context::{PassMode, Receiving};
 
 /// Asks that may wait: one for each segment that may be without an answer, small files not counted.
@@ -27,6 +28,30 @@ pub struct Job {
     pub identity: Identity,
     pub basis_len: u64,
     pub source_len: u64,
+    /// What is remembered of its content: it is not read then.
+    pub cached: Option<Arc<FileLeaves>>,
+    /// Leaves that were sent, of segments that are not yet answered; kept only for what is to be remembered.
+    pub sent: Mutex<HashMap<u64, Vec<LeafDigest>>>,
+}
+
+impl Job {
+    /// What is known of a leaf of `len` bytes that stays as it is.
+    pub fn leaf(&self, leaf: u64, len: u64) -> Leaf {
+        let (segment, within) = (leaf / SEGMENT_LEAVES as u64, leaf % SEGMENT_LEAVES as u64);
+        let start = leaf.saturating_mul(LEAF_LEN as u64);
+        if self.basis_len.saturating_sub(start).min(LEAF_LEN as u64) != len {
+            return Leaf::Unknown;
+        }
+        let of = |leaves: &[LeafDigest]| match leaves.get(usize::try_from(within).unwrap_or(usize::MAX)) {
+            _ if leaves.is_empty() => Leaf::Zeros,
+            Some(digest) => Leaf::Digest(*digest),
+            None => Leaf::Unknown,
+        };
+        match &self.cached {
+            Some(cached) => of(cached.of_segment(segment)),
+            None => lock(&self.sent).get(&segment).map_or(Leaf::Unknown, |sent| of(sent)),
+        }
+    }
 }
 
 /// Files waiting to be read, and leaves waiting to be answered.
@@ -86,6 +111,11 @@ impl BasisQueue {
         drop(state);
         self.changed.notify_all();
         within
+    }
+
+    /// A file that is being compared.
+    pub fn job(&self, batch: BatchId, index: EntryIndex) -> Option<Arc<Job>> {
+        lock(&self.state).compared.get(&(batch, index)).cloned()
     }
 
     /// A file is finished: nothing more is asked about it.
@@ -197,14 +227,18 @@ fn send_leaves(receiving: &Receiving, current: &Current, buffer: &mut Vec<u8>) {
     let start = segment * SEGMENT_LEN;
     let len = job.basis_len.saturating_sub(start).min(SEGMENT_LEN);
     let may_be_short = job.source_len > PACKED_FILE_LEN_MAX;
-    let digests = match file {
-        Some(file) if may_be_short && file.is_hole(start, start + len) => Vec::new(),
-        file => match read(file.as_ref(), start, len, buffer) {
+    let digests = match (file, &job.cached) {
+        (Some(_), Some(cached)) => cached.of_segment(*segment).to_vec(),
+        (Some(file), None) if may_be_short && file.is_hole(start, start + len) => Vec::new(),
+        (file, _) => match read(file.as_ref(), start, len, buffer) {
             true => leaf_digests(&receiving.leaf_key, buffer),
             // What cannot be read equals nothing: the sender sends it.
             false => unequal(leaves_in(*segment, job.basis_len)),
         },
     };
+    if job.cached.is_none() && receiving.collects(job.source_len) {
+        lock(&job.sent).insert(*segment, digests.clone());
+    }
     let segment = SegmentIndex(*segment);
     receiving.post(&Message::Leaves(Leaves { batch: job.batch, index: job.index, segment, digests }));
 }

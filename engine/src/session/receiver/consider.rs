@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 
+use crate::delta::FileLeaves;
 use crate::plan::{AttributeDiff, Policy, Verdict, must_break};
 use crate::session::fate::Ended;
 use crate::types::{BatchId, Content, Entry, EntryIndex, EntryKind, LinkGroup, LossKind, Name, RelPath, Stage, limits};
@@ -200,6 +201,7 @@ impl<'a> InBatch<'a> {
             (Verdict::Keep { attributes }, Some(existing)) => {
                 receiving.progress.bytes_done.fetch_add(entry.size(), Relaxed);
                 receiving.keep(place, &entry, &existing, attributes)?;
+                receiving.remember_unchanged(place, &entry, &existing.status);
                 Ok(Slot::Settled)
             }
         }
@@ -316,8 +318,16 @@ impl<'a> InBatch<'a> {
             identity: status.identity,
             basis_len: status.size,
             source_len: entry.size(),
+            cached: self.trusted(&entry, status),
+            sent: Mutex::default(),
         });
         Slot::Awaited(Box::new(Plan { entry, how }))
+    }
+
+    /// What is remembered of a file's content, where that may stand for reading it.
+    fn trusted(&self, entry: &Entry, status: &Status) -> Option<Arc<FileLeaves>> {
+        let transfers = self.receiving.mode() == PassMode::Transfer;
+        transfers.then(|| self.receiving.cache.trusted(status, entry.size())).flatten()
     }
 
     /// Says what would be done, or what differs.

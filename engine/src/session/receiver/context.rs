@@ -18,6 +18,7 @@ use crate::wire::{Message, PassKind};
 
 use super::basis::BasisQueue;
 use super::batches::Batches;
+use super::cache::LeafCache;
 use super::ledger::Ledger;
 use super::links::Links;
 use super::single::Single;
@@ -50,6 +51,8 @@ pub struct Receiving {
     pub batches: Batches,
     pub links: Links,
     pub basis: BasisQueue,
+    /// What is remembered of large files from run to run.
+    pub cache: LeafCache,
     pub tally: Arc<Tally>,
     /// What the sender met.
     pub peer: Mutex<Problems>,

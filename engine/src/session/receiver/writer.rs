@@ -16,8 +16,9 @@ use crate::volume::{self, FileWriter, Identity};
 use crate::wire::{DataView, FileEnd, FileState, Frame, FrameKind, Message, PackItem, PackView, RunKind, Runs};
 
 use super::arriving::{Arriving, End};
-use super::basis::{leaves_in, segments_compared};
+use super::basis::{Job, leaves_in, segments_compared};
 use super::batches::{How, OpenBatch, Place, Plan, basis_of, status_of};
+use super::collected::Origin;
 use super::context::Receiving;
 use super::links::Failure;
 
@@ -172,13 +173,14 @@ impl Writer {
         let receiving = &self.receiving;
         let mut fatal = None;
         let arriving = batch.arriving(index, |plan| {
+            let leaves = receiving.collector(&plan);
             let opened = match plan.how {
-                How::Rebuild(_) => return Arriving::deferred(plan),
+                How::Rebuild(_) => return Arriving::deferred(plan).collecting(leaves),
                 How::Compare(_) | How::Discard => Ok(None),
                 _ => self.open(batch, &plan).map(Some),
             };
             match opened {
-                Ok(writer) => Arriving::new(plan, writer, false),
+                Ok(writer) => Arriving::new(plan, writer, false).collecting(leaves),
                 Err(error) => {
                     let path = batch.place.dir.path().join(&plan.entry.name);
                     fatal = receiving.failed(path, Stage::Write, error).err();
@@ -238,7 +240,13 @@ impl Writer {
         let batch = self.open_batch(view.head.batch)?;
         let arriving = self.arriving(&batch, view.head.index)?;
         self.begin(&batch, &arriving)?;
-        self.apply(&batch, &arriving, view.head.offset, len, |writer| writer.write_at(view.payload, view.head.offset))?;
+        receiving.collect(&arriving, view.head.offset, len, &Origin::Bytes(view.payload));
+        let covered = self.apply(&batch, &arriving, view.head.offset, len, |writer| {
+            writer.write_at(view.payload, view.head.offset)
+        })?;
+        if covered.is_some() {
+            forget_sent(receiving.basis.job(view.head.batch, view.head.index).as_deref(), covered);
+        }
         match arriving.plan.how {
             How::Compare(_) => arriving.differs(),
             How::Discard => {}
@@ -275,7 +283,7 @@ impl Writer {
         offset: u64,
         len: u64,
         operation: impl FnOnce(&FileWriter) -> Result<(), volume::Error>,
-    ) -> Result<(), Ended> {
+    ) -> Result<Option<u64>, Ended> {
         let receiving = &self.receiving;
         if !arriving.has_failed() {
             let writer = arriving.writer.read().unwrap_or_else(PoisonError::into_inner);
@@ -294,7 +302,7 @@ impl Writer {
         {
             receiving.basis.answered(leaves_in(segment, basis_len));
         }
-        Ok(())
+        Ok(covered)
     }
 
     fn small(&mut self, frame: &Frame) -> Result<(), Ended> {
@@ -310,6 +318,8 @@ impl Writer {
         let batch = self.open_batch(runs.batch)?;
         let arriving = self.arriving(&batch, runs.index)?;
         let has_basis = basis_of(&arriving.plan.how).is_some();
+        let job = receiving.basis.job(runs.batch, runs.index);
+        let trusted = job.as_ref().is_some_and(|job| job.cached.is_some());
         let mut offset = runs.offset;
         for run in &runs.runs {
             let end = offset.checked_add(run.len).ok_or_else(|| receiving.broke("a run ends beyond all bounds"))?;
@@ -331,11 +341,19 @@ impl Writer {
             receiving.progress.bytes_done.fetch_add(len, Relaxed);
             match run.kind {
                 RunKind::Copy if !has_basis => return Err(receiving.broke("it copies from a basis that is not there")),
+                // What was not read is what remains after everything was counted.
+                RunKind::Copy if trusted => {}
                 RunKind::Copy => receiving.tally.add(|t| &t.copied, len),
                 RunKind::Hole => receiving.tally.add(|t| &t.holes, len),
                 RunKind::Void => arriving.fail(),
             }
-            self.apply(&batch, &arriving, offset, len, operation)?;
+            match run.kind {
+                RunKind::Copy => receiving.collect(&arriving, offset, len, &Origin::Basis(job.as_deref())),
+                RunKind::Hole => receiving.collect(&arriving, offset, len, &Origin::Zeros),
+                RunKind::Void => {}
+            }
+            let covered = self.apply(&batch, &arriving, offset, len, operation)?;
+            forget_sent(job.as_deref(), covered);
             offset = end;
         }
         self.finish_if_complete(&batch, runs.index, &arriving)
@@ -358,12 +376,22 @@ impl Writer {
         {
             self.begin(batch, arriving)?;
         }
+        let receiving = &self.receiving;
         batch.settle(index);
-        self.receiving.basis.forget(batch.id, index);
+        receiving.basis.forget(batch.id, index);
         let writer = arriving.writer.write().unwrap_or_else(PoisonError::into_inner).take();
         let same = arriving.is_deferred();
+        let leaves = lock(&arriving.leaves).take();
         self.finish(batch, &arriving.plan, writer, end, same)?;
-        self.receiving.settled(batch, 1);
+        if let Some(leaves) = leaves {
+            match end {
+                End { state: FileState::AsScanned, failed: false, .. } => {
+                    receiving.remember(&batch.place, &arriving.plan.entry, leaves);
+                }
+                _ => receiving.cache.let_go(leaves.held()),
+            }
+        }
+        receiving.settled(batch, 1);
         Ok(())
     }
 
@@ -403,6 +431,13 @@ impl Writer {
 /// Whether what stands there has the source's length already.
 fn is_as_long(plan: &Plan) -> bool {
     status_of(&plan.how).is_some_and(|status| status.size == plan.entry.size())
+}
+
+/// A segment is answered: what was said of it is not needed any more.
+fn forget_sent(job: Option<&Job>, covered: Option<u64>) {
+    if let (Some(job), Some(segment)) = (job, covered) {
+        lock(&job.sent).remove(&segment);
+    }
 }
 
 fn path(batch: &OpenBatch, plan: &Plan) -> RelPath {
