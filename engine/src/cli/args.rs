@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::flags::{OutputArgs, ProgressMode, TransferArgs};
+use super::flags::{OutputArgs, ProgressMode, StateArgs, TransferArgs};
 use super::values;
 
 /// The exit codes, as help and the man page show them.
@@ -103,6 +103,9 @@ pub struct ReceiveArgs {
     /// End when no session has run for this long.
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     pub idle_exit: Option<Duration>,
+    /// What is remembered between runs.
+    #[command(flatten)]
+    pub state: StateArgs,
     /// What this side permits, whatever senders ask; the stricter side wins.
     #[command(flatten)]
     pub bounds: BoundsArgs,
@@ -181,6 +184,9 @@ pub struct SyncArgs {
     pub source: PathBuf,
     /// What becomes equal; made when only its last part is missing (for a block device, an image file).
     pub destination: PathBuf,
+    /// What is remembered between runs.
+    #[command(flatten)]
+    pub state: StateArgs,
     /// What is asked.
     #[command(flatten)]
     pub transfer: TransferArgs,
@@ -258,7 +264,7 @@ mod tests {
     fn options_of_later_issues_are_unknown() {
         let known = ["ferry", "sync", "a", "b"];
         assert!(Cli::try_parse_from(known).is_ok());
-        for later in ["--compress=auto", "--state=none", "--metrics=:1", "--progress=rsync"] {
+        for later in ["--compress=auto", "--metrics=:1", "--progress=rsync"] {
             assert!(Cli::try_parse_from(known.into_iter().chain([later])).is_err(), "{later}");
         }
         assert!(Cli::try_parse_from(["ferry", "bench"]).is_err());

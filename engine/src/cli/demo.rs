@@ -18,7 +18,7 @@ use super::job::{self, Failure};
 use super::{demo_data, units};
 use crate::session::{self, Progress, ReceiveRun, RunReport, SendRun, Stop, VerifyReport, VerifyRun, VolumeReport};
 use crate::tunnel::{self, Acceptor, Connector, HostPort, Identity, Role, Target};
-use crate::types::{Bounds, Options, Outcome, OwnerPolicy, VolumeName};
+use crate::types::{Bounds, Options, Outcome, OwnerPolicy, StatePlace, VolumeName};
 
 /// The name in the demo's certificate.
 const HOST: &str = "localhost";
@@ -167,6 +167,7 @@ async fn copy(stage: &Stage, console: &Console, stop: &Stop) -> Result<RunReport
         acceptor,
         volumes: vec![(volume.clone(), stage.destination())],
         bounds: Bounds::default(),
+        state: StatePlace::None,
         once: true,
         idle_exit: Some(RETRY_FOR),
         ticket_expires: None,

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Args, ValueEnum};
 
 use super::values::{self, Lanes};
-use crate::types::{LossKind, Owner, RootAttrs, RunId, SelinuxPolicy};
+use crate::types::{LossKind, Owner, RootAttrs, RunId, SelinuxPolicy, StatePlace};
 
 /// What a sender asks, shared by `send` and `sync`.
 #[derive(Debug, Args)]
@@ -68,6 +69,15 @@ pub struct TransferArgs {
     /// With --delete, halt instead of deleting more than N entries.
     #[arg(long, value_name = "N")]
     pub max_delete: Option<u64>,
+}
+
+/// Where a destination remembers what its large files hold, shared by `receive` and `sync`.
+#[derive(Debug, Args)]
+pub struct StateArgs {
+    /// Remember what large files hold, so that the next run need not read them: in a directory outside the volume, in the
+    /// volume itself (below .ferry), or nowhere.
+    #[arg(long, value_name = "DIR|volume|none", default_value = "none", value_parser = OsStringValueParser::new().map(values::state))]
+    pub state: StatePlace,
 }
 
 /// What is shown and reported, shared by `send`, `receive` and `sync`.

@@ -57,6 +57,14 @@ pub enum PlaceError {
         /// The outer one, escaped.
         outer: String,
     },
+    /// State would be part of what it is about.
+    #[error("--state {state} lies inside {volume}; name a directory outside, or write --state volume")]
+    StateInside {
+        /// The directory, escaped.
+        state: String,
+        /// The volume, escaped.
+        volume: String,
+    },
     /// Two volumes of one receiver meet.
     #[error("the volumes {first} and {second} lie in one another; each needs a place of its own")]
     Nested {
@@ -141,6 +149,30 @@ pub fn all_apart<'a>(volumes: impl Iterator<Item = (&'a str, &'a Path)> + Clone)
         }
     }
     Ok(())
+}
+
+/// Checks that a directory for state is one, or can be made.
+///
+/// # Errors
+/// [`PlaceError::NoDirectory`], [`PlaceError::NoParent`], [`PlaceError::Unreadable`].
+pub fn state(dir: &Path) -> Result<(), PlaceError> {
+    match std::fs::metadata(dir) {
+        Ok(found) => directory(dir, &found),
+        Err(_) => destination(dir),
+    }
+}
+
+/// Checks that a directory for state does not lie in a volume.
+///
+/// # Errors
+/// [`PlaceError::StateInside`], [`PlaceError::Unreadable`].
+pub fn state_outside(dir: &Path, volume: &Path) -> Result<(), PlaceError> {
+    match relation(dir, volume)? {
+        Relation::Apart | Relation::SecondInside => Ok(()),
+        Relation::Same | Relation::FirstInside => {
+            Err(PlaceError::StateInside { state: shown(dir), volume: shown(volume) })
+        }
+    }
 }
 
 fn relation(first: &Path, second: &Path) -> Result<Relation, PlaceError> {

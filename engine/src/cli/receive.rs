@@ -21,7 +21,7 @@ pub fn run(args: &ReceiveArgs, console: &Arc<Console>) -> Exit {
 }
 
 fn receive(job: &Job<'_>, config: ReceiveConfig) -> Result<RunReport, Failure> {
-    let ReceiveConfig { listen, admission, volumes, bounds, once, idle_exit } = config;
+    let ReceiveConfig { listen, admission, volumes, state, bounds, once, idle_exit } = config;
     let (identity, ticket) = match admission {
         Admission::Certificates { identity } => (Identity::load(&identity, Role::Receiver), None),
         Admission::Ticket { advertise, life } => {
@@ -34,7 +34,8 @@ fn receive(job: &Job<'_>, config: ReceiveConfig) -> Result<RunReport, Failure> {
         let acceptor = Acceptor::bind(&listen.to_string(), identity).map_err(Failure::usage)?;
         announce(job.console, &acceptor, ticket.as_ref())?;
         let ticket_expires = ticket.as_ref().map(|(ticket, _)| ticket.expires());
-        let run = ReceiveRun { run: job.run.clone(), acceptor, volumes, bounds, once, idle_exit, ticket_expires };
+        let run =
+            ReceiveRun { run: job.run.clone(), acceptor, volumes, state, bounds, once, idle_exit, ticket_expires };
         Ok(session::receive(run, progress, stop).await)
     })
 }

@@ -13,11 +13,12 @@ use crate::types::Exit;
 /// Copies.
 pub fn run(args: &SyncArgs, console: &Arc<Console>) -> Exit {
     job::reported(console, &args.output, Side::Sends, args.transfer.dry_run, |job| {
-        let SyncConfig { source, destination, transfer } = SyncConfig::new(args)?;
+        let SyncConfig { source, destination, state, transfer } = SyncConfig::new(args)?;
         let run = SyncRun {
             run: job.run.clone(),
             source,
             destination,
+            state,
             on_item: transfer.options.dry_run.then(|| items::printer(console, job.mode)),
             options: transfer.options,
             chown: transfer.chown,

@@ -8,7 +8,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::types::{LossKind, Owner, RunId, VolumeName, limits};
+use crate::types::{LossKind, Owner, RunId, StatePlace, VolumeName, limits};
 
 /// Why a value was not understood. The sentence says what was expected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -72,6 +72,16 @@ pub struct VolumeArg {
     pub name: VolumeName,
     /// Where it is here. Any bytes; not looked at yet.
     pub path: PathBuf,
+}
+
+/// Where state is kept: nowhere, in the volume, or in the directory that is typed.
+#[must_use]
+pub fn state(typed: OsString) -> StatePlace {
+    match typed.to_str() {
+        Some("none") => StatePlace::None,
+        Some("volume") => StatePlace::Volume,
+        _ => StatePlace::Dir(typed.into()),
+    }
 }
 
 /// Bytes: a number, and optionally `K`, `M`, `G`, `T` (also `KiB`: powers of 1024) or `KB`, `MB`, `GB`, `TB` (powers of 1000).

@@ -8,6 +8,7 @@ mod digests;
 mod known;
 mod segment;
 mod sketch;
+mod state;
 
 pub use align::{Aligned, Search, Shift, Surroundings, align};
 pub use anchor::Anchors;
@@ -15,3 +16,4 @@ pub use digests::{content_digest, leaf_digest, leaf_digests, session_key};
 pub use known::{Known, SegmentLeaves};
 pub use segment::{Basis, Piece, compare_hole, compare_hole_onto, compare_onto, compare_pages, compare_segment};
 pub use sketch::{SketchError, Window, dense_windows, diff, patch, sketch, windows};
+pub use state::{FileLeaves, FileRecord, FileStamp, LeafRecord, State, StateError, leaves_of, read_state, write_state};

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use crate::tunnel::{Meter, Pace};
-use crate::types::{ChownTo, Options, Outcome, RunId, VolumeName, WireCount};
+use crate::types::{ChownTo, Options, Outcome, RunId, StatePlace, VolumeName, WireCount};
 use crate::volume::Volume;
 
 use super::progress::{Phase, Progress};
@@ -29,6 +29,8 @@ pub struct SyncRun {
     pub destination: PathBuf,
     /// What is asked for.
     pub options: Options,
+    /// Where the destination remembers what large files hold.
+    pub state: StatePlace,
     /// Owners every entry gets.
     pub chown: Option<ChownTo>,
     /// Do not enter other file systems.
@@ -56,8 +58,13 @@ pub async fn sync(run: SyncRun, progress: Arc<Progress>, stop: Stop) -> RunRepor
     };
     let (door, connections) = mpsc::channel(16);
     // The receiving half has its own figures; what people see are the sender's.
-    let serving =
-        Serving::local(run.run.clone(), connections, name.clone(), run.destination, Arc::default(), stop.clone());
+    let serving = Serving::local(
+        run.run.clone(),
+        connections,
+        (name.clone(), run.destination, run.state),
+        Arc::default(),
+        stop.clone(),
+    );
     let serving = tokio::spawn(serving.serve());
     let job = SendVolume {
         run: run.run.clone(),

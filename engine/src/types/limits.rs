@@ -61,6 +61,15 @@ pub const SKETCHES_MAX: usize = 64;
 /// Leaves that may be on their way without an answer: a small file counts as one.
 pub const LEAVES_OPEN_MAX: u64 = (SEGMENTS_COMPARED_MAX * SEGMENT_LEAVES) as u64;
 
+/// Files smaller than this are not remembered between runs: reading them again costs little.
+pub const CACHED_FILE_LEN_MIN: u64 = 1_048_576;
+/// Leaves that are remembered between runs: those of 128 GiB of data, 32 MiB.
+pub const CACHED_LEAVES_MAX: u64 = 2 * 1_048_576;
+/// Files that are remembered between runs.
+pub const CACHED_FILES_MAX: usize = 100_000;
+/// Where times are coarse, or cannot be tried: a file that changed less than this ago may change again unseen.
+pub const COARSE_TICK: Duration = Duration::from_secs(2);
+
 /// Batches sent and not yet done.
 pub const BATCHES_OPEN_MAX: usize = 4_096;
 /// Entries sent and not yet done: about 10 MiB on each side.

@@ -1,5 +1,7 @@
 //! What a session was asked to do (the sender's options) and what the receiver permits (its bounds).
 
+use std::path::PathBuf;
+
 use super::{LossSet, Owner};
 
 /// What the sender asks for, as it crosses the wire in the hello.
@@ -33,6 +35,18 @@ pub struct Options {
     pub accept_loss: LossSet,
     /// Gitignore patterns, anchored at the root, in order.
     pub excludes: Vec<String>,
+}
+
+/// Where a destination remembers its large files' leaves between runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum StatePlace {
+    /// Nowhere.
+    #[default]
+    None,
+    /// In the volume, below a name that is kept for it.
+    Volume,
+    /// In a directory outside.
+    Dir(PathBuf),
 }
 
 /// Whether and how owners are kept.

@@ -61,6 +61,13 @@ impl Clock {
     }
 }
 
+impl Clock {
+    /// Whether its steps are finer than the kernel's tick.
+    pub(super) fn is_fine(&self) -> bool {
+        matches!(self.step, Step::Nanos(step) if step <= 1_000_000)
+    }
+}
+
 /// The step that turns (`odd`, 999,999,999) into `kept`.
 fn step_from(kept: Timestamp, odd: i64) -> Option<Step> {
     if kept.secs() != odd {

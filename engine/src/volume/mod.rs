@@ -34,6 +34,7 @@ mod selinux;
 mod single;
 mod small;
 mod source;
+mod state;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -52,5 +53,6 @@ pub use selinux::keeps_selinux;
 pub use single::{BlockDevice, Single};
 pub use small::write_small;
 pub use source::{Extent, Opened, SourceFile, Stability};
+pub use state::StateStore;
 pub use status::{Identity, Status};
 pub use writer::{FileWriter, Finished};

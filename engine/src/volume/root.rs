@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode as Bits, OFlags};
 use rustix::io::{Errno, retry_on_intr};
@@ -18,6 +19,7 @@ use super::dir::Dir;
 use super::error::{Cannot, Error};
 use super::privilege::Privilege;
 use super::single::Single;
+use super::state;
 use super::status::Status;
 use crate::types::{EntryKind, Name, Timestamp, limits};
 
@@ -139,14 +141,15 @@ impl Volume {
         self.site.mount_point
     }
 
-    /// True for what belongs to the file system and not to the volume: `lost+found` directly under a root that is a
-    /// mount point, owned by root.
+    /// True for what belongs to the file system or to us and not to the volume: `lost+found` directly under a root that is
+    /// a mount point, owned by root, and our own state.
     #[must_use]
     pub fn skips(&self, dir: &Dir, name: &Name) -> bool {
         self.site.mount_point
             && dir.depth() == 0
             && name.as_bytes() == b"lost+found"
             && matches!(dir.status_of(name), Ok(Some(status)) if status.owner.uid() == 0)
+            || state::is_reserved(dir, name) && state::is_ours(dir, name)
     }
 
     /// Takes the volume for this holder; `None` when somebody else has it. Works without privilege and dies with the
@@ -175,6 +178,13 @@ impl Volume {
     #[must_use]
     pub fn clamp(&self, time: Timestamp) -> Timestamp {
         self.site.clamp(time)
+    }
+
+    /// How old a change must be here for the next one to show in the ctime.
+    #[must_use]
+    pub fn tick(&self) -> Duration {
+        let clock = self.site.clock.get_or_init(|| Clock::probe(self.site.root.as_fd()));
+        if clock.is_some_and(|clock| clock.is_fine()) { limits::CLOCK_TICK } else { limits::COARSE_TICK }
     }
 
     /// Brings everything written to disk. Takes minutes on a slow disk.

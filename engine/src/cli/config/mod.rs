@@ -11,17 +11,18 @@ mod transfer;
 mod tests;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use receive::{Admission, ReceiveConfig};
 pub use send::{SendConfig, SenderAccess};
 pub use transfer::{SyncConfig, TransferConfig, VerifyConfig};
 
-use super::files::FileError;
-use super::places::PlaceError;
+use super::files::{self, FileError};
+use super::flags::StateArgs;
+use super::places::{self, PlaceError};
 use super::values::{self, ValueError};
 use crate::tunnel::{AddressError, TicketError};
-use crate::types::{VolumeName, limits};
+use crate::types::{StatePlace, VolumeName, limits};
 
 /// Volumes by name, in the order typed.
 pub type Volumes = Vec<(VolumeName, PathBuf)>;
@@ -159,6 +160,16 @@ pub enum Conflict {
         "--selinux keep copies labels, which are extended attributes that --no-xattrs leaves out; give one of them"
     )]
     SelinuxWithNoXattrs,
+}
+
+/// Where state is kept: outside every one of `volumes`, unless it is in the volume itself.
+fn state<'a>(typed: &StateArgs, volumes: impl Iterator<Item = &'a Path>) -> Result<StatePlace, ConfigError> {
+    let StatePlace::Dir(dir) = &typed.state else { return Ok(typed.state.clone()) };
+    places::state(dir)?;
+    for volume in volumes {
+        places::state_outside(dir, volume)?;
+    }
+    Ok(StatePlace::Dir(files::absolute(dir)?))
 }
 
 /// Reads a list of `--volume`s: at least one, no name twice.

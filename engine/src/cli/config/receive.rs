@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{ConfigError, Conflict, Volumes, refuse, volume, volumes};
+use super::{ConfigError, Conflict, Volumes, refuse, state, volume, volumes};
 use crate::cli::args::{BoundsArgs, ReceiveArgs};
 use crate::cli::places;
 use crate::tunnel::HostPort;
-use crate::types::Bounds;
+use crate::types::{Bounds, StatePlace};
 
 /// How long a ticket is good for unless told.
 const TICKET_LIFE: Duration = Duration::from_secs(3_600);
@@ -22,6 +22,8 @@ pub struct ReceiveConfig {
     pub admission: Admission,
     /// What may be written.
     pub volumes: Volumes,
+    /// Where is remembered what large files hold.
+    pub state: StatePlace,
     /// What is permitted.
     pub bounds: Bounds,
     /// End when each volume was completed once.
@@ -71,10 +73,11 @@ impl ReceiveConfig {
             places::destination(path)?;
         }
         places::all_apart(volumes.iter().map(|(name, path)| (name.as_str(), Path::new(path))))?;
+        let state = state(&args.state, volumes.iter().map(|(_, path)| path.as_path()))?;
         let bounds = bounds(&args.bounds)?;
         // A ticket is good for one completed copy; waiting for a second one would be waiting for nobody.
         let once = args.once || matches!(admission, Admission::Ticket { .. });
-        Ok(Self { listen, admission, volumes, bounds, once, idle_exit: args.idle_exit })
+        Ok(Self { listen, admission, volumes, state, bounds, once, idle_exit: args.idle_exit })
     }
 }
 

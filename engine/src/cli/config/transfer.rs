@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use super::{ConfigError, Conflict, refuse};
+use super::{ConfigError, Conflict, refuse, state};
 use crate::cli::args::{SyncArgs, VerifyArgs};
 use crate::cli::flags::{Selinux, TransferArgs};
 use crate::cli::values::Lanes;
 use crate::cli::{files, places};
-use crate::types::{ChownTo, LossSet, Options, OwnerPolicy, limits};
+use crate::types::{ChownTo, LossSet, Options, OwnerPolicy, StatePlace, limits};
 
 /// More lanes than this gain nothing on one machine (engine-rules, measured limits); `--connections` may still ask for them.
 const LANES_AUTO_MAX: usize = 4;
@@ -34,6 +34,8 @@ pub struct SyncConfig {
     pub source: PathBuf,
     /// Copied to.
     pub destination: PathBuf,
+    /// Where the destination remembers what large files hold.
+    pub state: StatePlace,
     /// What is asked.
     pub transfer: TransferConfig,
 }
@@ -105,7 +107,8 @@ impl SyncConfig {
         places::source(&args.source)?;
         places::destination(&args.destination)?;
         places::apart(&args.source, &args.destination)?;
-        Ok(Self { source: args.source.clone(), destination: args.destination.clone(), transfer })
+        let state = state(&args.state, [args.source.as_path(), &args.destination].into_iter())?;
+        Ok(Self { source: args.source.clone(), destination: args.destination.clone(), state, transfer })
     }
 }
 

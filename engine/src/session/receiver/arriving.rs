@@ -9,6 +9,7 @@ use crate::volume::FileWriter;
 use crate::wire::FileState;
 
 use super::batches::Plan;
+use super::collected::Collected;
 
 /// More separate stretches of covered segments than any sender of ours leaves.
 const STRETCHES_MAX: usize = 4_096;
@@ -21,6 +22,8 @@ pub struct Arriving {
     pub writer: RwLock<Option<FileWriter>>,
     /// While everything is equal to the basis nothing is written: the stretches that were.
     deferred: Mutex<Option<Vec<(u64, u64)>>>,
+    /// What is known of its leaves, when they are to be remembered.
+    pub leaves: Mutex<Option<Collected>>,
     state: Mutex<State>,
 }
 
@@ -62,7 +65,18 @@ impl Arriving {
         let size = plan.entry.size();
         let state =
             State { size, cursors: HashMap::new(), covered: Covered::default(), end: None, failed, differs: false };
-        Self { plan, writer: RwLock::new(writer), deferred: Mutex::new(None), state: Mutex::new(state) }
+        Self {
+            plan,
+            writer: RwLock::new(writer),
+            deferred: Mutex::new(None),
+            leaves: Mutex::default(),
+            state: Mutex::new(state),
+        }
+    }
+
+    /// The same, collecting what is known of its leaves.
+    pub fn collecting(self, leaves: Option<Collected>) -> Self {
+        Self { leaves: Mutex::new(leaves), ..self }
     }
 
     /// A file that is written only when something turns out to differ from its basis.

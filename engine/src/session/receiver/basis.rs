@@ -4,15 +4,18 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex};
 
-use crate::delta::{leaf_digest, leaf_digests, sketch};
+use crate::delta::{FileLeaves, LeafRecord, leaf_digest, leaf_digests, sketch};
 use crate::session::extent::Compared;
 use crate::session::fate::{Ended, Fate, LOOK_AGAIN, lock};
-use crate::types::limits::{HASHED_LEN, LEAF_LEN, LEAVES_OPEN_MAX, PACKED_FILE_LEN_MAX, PAGE_LEN, SEGMENT_LEN};
+use crate::types::limits::{
+    HASHED_LEN, LEAF_LEN, LEAVES_OPEN_MAX, PACKED_FILE_LEN_MAX, PAGE_LEN, SEGMENT_LEAVES, SEGMENT_LEN,
+};
 use crate::types::{Anchor, BatchId, EntryIndex, LeafDigest, Name, SegmentIndex};
 use crate::volume::{BasisFile, Identity};
 use crate::wire::{Ask, Leaves, Message, Pages, Signatures, Sketch};
 
 use super::batches::Place;
+use super::collected::Leaf;
 use super::context::{PassMode, Receiving};
 
 /// Asks that may wait: one for each segment that may be without an answer, small files not counted.
@@ -27,6 +30,30 @@ pub struct Job {
     pub name: Name,
     pub identity: Identity,
     pub compared: Compared,
+    /// What is remembered of its content: it is not read then.
+    pub cached: Option<Arc<FileLeaves>>,
+    /// Leaves that were sent, of segments that are not yet answered; kept only for what is to be remembered.
+    pub sent: Mutex<HashMap<u64, Vec<LeafRecord>>>,
+}
+
+impl Job {
+    /// What is known of a leaf of `len` bytes that stays as it is.
+    pub fn leaf(&self, leaf: u64, len: u64) -> Leaf {
+        let (segment, within) = (leaf / SEGMENT_LEAVES as u64, leaf % SEGMENT_LEAVES as u64);
+        let start = leaf.saturating_mul(LEAF_LEN as u64);
+        if self.compared.basis_len.saturating_sub(start).min(LEAF_LEN as u64) != len {
+            return Leaf::Unknown;
+        }
+        let of = |leaves: &[LeafRecord]| match leaves.get(usize::try_from(within).unwrap_or(usize::MAX)) {
+            _ if leaves.is_empty() => Leaf::Zeros,
+            Some(known) => Leaf::Known(*known),
+            None => Leaf::Unknown,
+        };
+        match &self.cached {
+            Some(cached) => of(cached.of_segment(segment)),
+            None => lock(&self.sent).get(&segment).map_or(Leaf::Unknown, |sent| of(sent)),
+        }
+    }
 }
 
 /// Files waiting to be read, and leaves waiting to be answered.
@@ -93,6 +120,11 @@ impl BasisQueue {
         drop(state);
         self.changed.notify_all();
         within
+    }
+
+    /// A file that is being compared.
+    pub fn job(&self, batch: BatchId, index: EntryIndex) -> Option<Arc<Job>> {
+        lock(&self.state).compared.get(&(batch, index)).cloned()
     }
 
     /// A file is finished: nothing more is asked about it.
@@ -205,12 +237,24 @@ fn send_leaves(receiving: &Receiving, current: &Current, buffer: &mut Vec<u8>) {
     let start = segment * SEGMENT_LEN;
     let len = job.compared.basis_in(*segment);
     let may_be_short = job.compared.source_len > PACKED_FILE_LEN_MAX;
-    let (digests, anchors) = match file {
-        Some(file) if may_be_short && file.is_hole(start, start + len) => (Vec::new(), Vec::new()),
-        file => hash(receiving, job, file.as_ref(), (start, len), buffer),
+    let (digests, anchors) = match (file, &job.cached) {
+        (Some(_), Some(cached)) => remembered(cached.of_segment(*segment), job.compared.movable),
+        (Some(file), None) if may_be_short && file.is_hole(start, start + len) => (Vec::new(), Vec::new()),
+        (file, _) => hash(receiving, job, file.as_ref(), (start, len), buffer),
     };
+    if job.cached.is_none() && receiving.collects(job.compared.source_len) {
+        let anchors = anchors.iter().copied().chain(std::iter::repeat(Anchor::default()));
+        let records = digests.iter().zip(anchors).map(|(digest, anchor)| LeafRecord { digest: *digest, anchor });
+        lock(&job.sent).insert(*segment, records.collect());
+    }
     let segment = SegmentIndex(*segment);
     receiving.post(&Message::Leaves(Leaves { batch: job.batch, index: job.index, segment, digests, anchors }));
+}
+
+/// The leaves of a segment as they are remembered.
+fn remembered(records: &[LeafRecord], movable: bool) -> (Vec<LeafDigest>, Vec<Anchor>) {
+    let anchors = if movable { records } else { &[] };
+    (records.iter().map(|record| record.digest).collect(), anchors.iter().map(|record| record.anchor).collect())
 }
 
 /// The digests of a segment's leaves, and their anchors where shifts are looked for. Read in parts that are hashed while

@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 
+use crate::delta::FileLeaves;
 use crate::plan::{Policy, Verdict};
 use crate::session::extent::Compared;
 use crate::session::fate::Ended;
@@ -212,6 +213,7 @@ impl<'a> InBatch<'a> {
                 receiving.progress.bytes_done.fetch_add(entry.size(), Relaxed);
                 receiving.stands(place, &entry.name, &existing.status);
                 receiving.keep(place, &entry, &existing, attributes)?;
+                receiving.remember_unchanged(place, &entry, &existing.status);
                 Ok(Slot::Settled)
             }
         }
@@ -337,8 +339,16 @@ impl<'a> InBatch<'a> {
             name: basis.name.clone(),
             identity: status.identity,
             compared,
+            cached: self.trusted(&entry, status),
+            sent: Mutex::default(),
         });
         Slot::Awaited(Box::new(Plan { entry, how }))
+    }
+
+    /// What is remembered of a file's content, where that may stand for reading it.
+    fn trusted(&self, entry: &Entry, status: &Status) -> Option<Arc<FileLeaves>> {
+        let transfers = self.receiving.mode() == PassMode::Transfer;
+        transfers.then(|| self.receiving.cache.trusted(status, entry.size())).flatten()
     }
 
     /// Says what would be done, or what differs.

@@ -20,6 +20,7 @@ use crate::wire::{Message, PassKind};
 use super::alike::Alike;
 use super::basis::BasisQueue;
 use super::batches::Batches;
+use super::cache::LeafCache;
 use super::inodes::Inodes;
 use super::ledger::Ledger;
 use super::links::Links;
@@ -56,6 +57,8 @@ pub struct Receiving {
     pub inodes: Inodes,
     pub alike: Alike,
     pub basis: BasisQueue,
+    /// What is remembered of large files from run to run.
+    pub cache: LeafCache,
     pub tally: Arc<Tally>,
     /// What the sender met.
     pub peer: Mutex<Problems>,

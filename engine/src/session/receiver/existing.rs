@@ -205,11 +205,19 @@ impl Receiving {
 
     fn clear_temporary(&self, place: &Place, name: &Name) -> Result<(), Ended> {
         let removed = match place.dir.status_of(name) {
+            // A state that was being made.
+            Ok(Some(status)) if status.kind == EntryKind::Dir => self.clear_tree(place, name, &status),
             Ok(Some(status)) => place.dir.remove(name, &status),
             Ok(None) => Ok(()),
             Err(error) => Err(error),
         };
         removed.or_else(|error| self.failed(place.dir.path().join(name), Stage::Delete, error))
+    }
+
+    fn clear_tree(&self, place: &Place, name: &Name, status: &Status) -> Result<(), volume::Error> {
+        let mut result = Ok(());
+        place.dir.remove_tree(name, status, self.volume.device(), &mut |removed| result = result.and(removed.result));
+        result
     }
 
     /// Makes a directory.

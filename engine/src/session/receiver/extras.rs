@@ -129,7 +129,9 @@ impl Extras {
 impl Sweep<'_> {
     /// Whether a name that only the destination has is one that goes.
     fn is_extra(&self, place: &Place, name: &Name) -> bool {
-        !self.receiving.volume.skips(&place.dir, name) && !self.is_protected(&place.dir, name)
+        !self.receiving.volume.skips(&place.dir, name)
+            && !self.receiving.volume.is_reserved(&place.dir, name)
+            && !self.is_protected(&place.dir, name)
     }
 
     fn is_protected(&self, dir: &Dir, name: &Name) -> bool {

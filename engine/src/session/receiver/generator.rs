@@ -209,6 +209,9 @@ impl Generator {
         let mut work = InBatch::new(&receiving, id, &level, entries.len());
         for entry in entries {
             let entry = receiving.mapped(entry)?;
+            if level.place.as_ref().is_some_and(|place| receiving.volume.is_reserved(&place.dir, &entry.name)) {
+                return Err(receiving.broke("it sent the name that is kept for the state of a volume"));
+            }
             if !level.advance_to(&entry.name) {
                 return Err(receiving.broke("names in a directory do not go up"));
             }
@@ -366,13 +369,27 @@ impl Generator {
         receiving.tally.add_peer(peer, peer_total);
         let (mut outcome, text) = receiving.tally.outcome(receiving.options.accept_loss);
         let mut text = text.unwrap_or_default();
-        if let Some(halted) = self.halted {
+        if let Some(halted) = &self.halted {
             outcome = Outcome::SafetyHalt;
-            text = halted;
+            text.clone_from(halted);
         }
+        self.remember(outcome);
         receiving.reported.store(true, Relaxed);
         let report = receiving.report(outcome, text, problems.total());
         receiving.post(&Message::Report(report.clone()));
         Ok(report)
+    }
+
+    /// Everything is on disk: what large files hold is remembered. A cache that cannot be kept is no failure.
+    fn remember(&self, outcome: Outcome) {
+        let receiving = &self.receiving;
+        if receiving.options.dry_run {
+            return;
+        }
+        if let Err(error) = receiving.cache.save(&receiving.volume, &receiving.leaf_key, outcome) {
+            let note = format!("what large files hold could not be remembered for the next run: {error}");
+            tracing::warn!("{note}");
+            receiving.tally.note(&note);
+        }
     }
 }

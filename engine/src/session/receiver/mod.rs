@@ -12,6 +12,8 @@ mod arriving;
 mod basis;
 mod batches;
 mod beside;
+mod cache;
+mod collected;
 mod consider;
 mod context;
 mod existing;
@@ -39,7 +41,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 
 use crate::tunnel::{self, Acceptor, Inbox, Meter, Outbox, Stranger, Stream};
-use crate::types::{Bounds, Outcome, RunId, VolumeName, WireCount, limits};
+use crate::types::{Bounds, Outcome, RunId, StatePlace, VolumeName, WireCount, limits};
 use crate::wire::{Hello, LaneHello, Message, Refuse, RefuseReason};
 
 use super::error::SessionError;
@@ -70,6 +72,8 @@ pub struct ReceiveRun {
     pub volumes: Vec<(VolumeName, PathBuf)>,
     /// What is permitted, whatever a sender asks.
     pub bounds: Bounds,
+    /// Where is remembered what large files hold.
+    pub state: StatePlace,
     /// End when each volume was completed once.
     pub once: bool,
     /// End when nobody was there for this long.
@@ -90,7 +94,7 @@ pub struct Serving {
 
 /// Serves until it is done or stopped.
 pub async fn receive(run: ReceiveRun, progress: Arc<Progress>, stop: Stop) -> RunReport {
-    let registry = Registry::new(run.volumes, run.bounds, run.ticket_expires, progress, stop);
+    let registry = Registry::new(run.volumes, run.bounds, run.ticket_expires, progress, stop).remembering(run.state);
     let serving = Serving {
         run: run.run,
         door: Door::Tunnel(run.acceptor),
@@ -107,12 +111,11 @@ impl Serving {
     pub fn local(
         run: RunId,
         connections: mpsc::Receiver<Stream>,
-        name: VolumeName,
-        path: PathBuf,
+        (name, path, state): (VolumeName, PathBuf, StatePlace),
         progress: Arc<Progress>,
         stop: Stop,
     ) -> Self {
-        let registry = Registry::new(vec![(name, path)], Bounds::default(), None, progress, stop);
+        let registry = Registry::new(vec![(name, path)], Bounds::default(), None, progress, stop).remembering(state);
         Self {
             run,
             door: Door::Memory(Mutex::new(connections)),

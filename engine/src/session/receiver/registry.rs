@@ -13,7 +13,7 @@ use crate::session::fate::{Fate, lock};
 use crate::session::progress::Progress;
 use crate::session::report::Tally;
 use crate::session::stop::Stop;
-use crate::types::{Bounds, Epoch, Outcome, RunId, SourceInstance, Token, VolumeName, limits};
+use crate::types::{Bounds, Epoch, Outcome, RunId, SourceInstance, StatePlace, Token, VolumeName, limits};
 use crate::wire::{LaneHello, Refuse, RefuseReason};
 
 use super::session::{AdmittedLane, busy};
@@ -26,6 +26,8 @@ const TAKEOVER_DEADLINE: Duration = Duration::from_secs(45);
 pub struct Registry {
     pub slots: HashMap<VolumeName, Arc<Slot>>,
     pub bounds: Bounds,
+    /// Where is remembered what large files hold.
+    pub state: StatePlace,
     pub progress: Arc<Progress>,
     pub stop: Stop,
     /// A ticket admits until this moment, and one source only.
@@ -98,7 +100,12 @@ impl Registry {
         stop: Stop,
     ) -> Self {
         let slots = volumes.into_iter().map(|(name, path)| (name.clone(), Arc::new(Slot::new(name, path)))).collect();
-        Self { slots, bounds, progress, stop, ticket_expires, expected: Mutex::default() }
+        Self { slots, bounds, state: StatePlace::None, progress, stop, ticket_expires, expected: Mutex::default() }
+    }
+
+    /// The same, remembering between runs what large files hold.
+    pub fn remembering(self, state: StatePlace) -> Self {
+        Self { state, ..self }
     }
 
     /// The volume of a hello, if its source may have it.

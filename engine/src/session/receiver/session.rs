@@ -22,6 +22,7 @@ use crate::wire::{Hello, Message, PassKind, Refuse, RefuseReason, Report, Welcom
 use super::alike::Alike;
 use super::basis::{self, BasisQueue, Question};
 use super::batches::Batches;
+use super::cache::{LeafCache, OpenedCache};
 use super::context::Receiving;
 use super::generator::{Generator, Order};
 use super::inodes::Inodes;
@@ -59,6 +60,9 @@ struct Ready {
     missing: bool,
     single: Option<Single>,
     copies_root: bool,
+    cache: LeafCache,
+    /// The key of what is remembered.
+    leaf_key: Option<LeafKey>,
 }
 
 /// Serves one session from its hello to its end.
@@ -81,7 +85,7 @@ pub async fn run(
     };
     let (epoch, token, nonce, leaf_key) = match (random::<8>(), random::<16>(), random::<16>(), random::<32>()) {
         (Ok(epoch), Ok(token), Ok(nonce), Ok(leaf_key)) => {
-            (Epoch(u64::from_be_bytes(epoch)), Token(token), nonce, LeafKey(leaf_key))
+            (Epoch(u64::from_be_bytes(epoch)), Token(token), nonce, ready.leaf_key.unwrap_or(LeafKey(leaf_key)))
         }
         _ => return ended(SessionError::Internal("the system gives no random bytes")),
     };
@@ -145,6 +149,7 @@ fn receiving(
         inodes: Inodes::default(),
         alike: Alike::default(),
         basis: BasisQueue::default(),
+        cache: std::mem::take(&mut ready.cache),
         tally: slot.tally_of(&hello.run),
         peer: Mutex::default(),
         progress: Arc::clone(&registry.progress),
@@ -255,6 +260,9 @@ fn prepare(registry: &Registry, slot: &Slot, hello: &Hello) -> Result<Ready, Ref
             volume.privilege().euid
         ));
     }
+    let OpenedCache { cache, key: leaf_key, notes: more } =
+        LeafCache::open(&registry.state, slot.name.as_str(), &volume, &options);
+    notes.extend(more);
     Ok(Ready {
         volume: Arc::new(volume),
         lock,
@@ -265,6 +273,8 @@ fn prepare(registry: &Registry, slot: &Slot, hello: &Hello) -> Result<Ready, Ref
         missing,
         single,
         copies_root,
+        cache,
+        leaf_key,
     })
 }
 

@@ -10,7 +10,7 @@ use crate::session::stop::Stop;
 use crate::tunnel::{self, Inbox, Meter, Outbox, memory_pair};
 use crate::types::{
     BatchId, Content, DirId, Entry, FileContent, Mode, Name, Options, Outcome, Owner, RunId, Shape, SourceInstance,
-    Timestamp, VolumeName, Xattrs,
+    StatePlace, Timestamp, VolumeName, Xattrs,
 };
 use crate::wire::{BatchEncoder, Hello, ListEnd, Message, Pass, PassEnd, PassKind, RootEntry};
 
@@ -73,8 +73,9 @@ async fn a_sender_that_floods_control_while_contents_are_awaited_is_refused() {
     let path = std::env::temp_dir().join(format!("ferry-session-{}", std::process::id()));
     let (door, connections) = mpsc::channel(4);
     let (run, name) = (RunId::new("hostile").unwrap(), VolumeName::new("sync").unwrap());
-    let serving =
-        tokio::spawn(Serving::local(run, connections, name, path.clone(), Arc::default(), Stop::new()).serve());
+    let serving = tokio::spawn(
+        Serving::local(run, connections, (name, path.clone(), StatePlace::None), Arc::default(), Stop::new()).serve(),
+    );
     let (control, inbox) = connect(&door).await;
     control.post(hello().encode()).unwrap();
     control.post(pass(0)).unwrap();

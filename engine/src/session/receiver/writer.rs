@@ -17,7 +17,9 @@ use crate::volume::{self, FileWriter, Identity};
 use crate::wire::{DataView, FileEnd, FileState, Frame, FrameKind, Message, PackItem, PackView, RunKind, Runs};
 
 use super::arriving::{Arriving, End};
+use super::basis::Job;
 use super::batches::{How, OpenBatch, Place, Plan, basis_of, status_of};
+use super::collected::Origin;
 use super::context::Receiving;
 use super::links::Failure;
 
@@ -172,13 +174,14 @@ impl Writer {
         let receiving = &self.receiving;
         let mut fatal = None;
         let arriving = batch.arriving(index, |plan| {
+            let leaves = receiving.collector(&plan);
             let opened = match plan.how {
-                How::Rebuild(_) => return Arriving::deferred(plan),
+                How::Rebuild(_) => return Arriving::deferred(plan).collecting(leaves),
                 How::Compare(_) | How::Discard => Ok(None),
                 _ => self.open(batch, &plan).map(Some),
             };
             match opened {
-                Ok(writer) => Arriving::new(plan, writer, false),
+                Ok(writer) => Arriving::new(plan, writer, false).collecting(leaves),
                 Err(error) => {
                     let path = batch.place.dir.path().join(&plan.entry.name);
                     fatal = receiving.failed(path, Stage::Write, error).err();
@@ -245,9 +248,15 @@ impl Writer {
             self.begin(&batch, &arriving)?
         }
         let content = self.content(&arriving, &view)?;
-        self.apply(&batch, &arriving, offset, len, |writer| {
+        if let Some(content) = &content {
+            receiving.collect(&arriving, offset, len, &Origin::Bytes(content));
+        }
+        let covered = self.apply(&batch, &arriving, offset, len, |writer| {
             content.as_ref().map_or(Ok(()), |content| writer.write_at(content, offset))
         })?;
+        if covered.is_some() {
+            forget_sent(receiving.basis.job(view.head.batch, view.head.index).as_deref(), covered);
+        }
         match arriving.plan.how {
             How::Compare(_) => arriving.differs(),
             How::Discard => {}
@@ -291,7 +300,7 @@ impl Writer {
         offset: u64,
         len: u64,
         operation: impl FnOnce(&FileWriter) -> Result<(), volume::Error>,
-    ) -> Result<(), Ended> {
+    ) -> Result<Option<u64>, Ended> {
         let receiving = &self.receiving;
         // Held until it is covered: a file that turns must know everything that was written.
         let writer = arriving.writer.read().unwrap_or_else(PoisonError::into_inner);
@@ -308,7 +317,7 @@ impl Writer {
         if let (Some(segment), Some(compared)) = (covered, compared(&arriving.plan)) {
             receiving.basis.answered(compared.credit(segment));
         }
-        Ok(())
+        Ok(covered)
     }
 
     fn small(&mut self, frame: &Frame) -> Result<(), Ended> {
@@ -327,6 +336,8 @@ impl Writer {
         if runs.beside && !matches!(arriving.plan.how, How::Rebuild(_)) {
             self.turn(&batch, &arriving)?;
         }
+        let job = receiving.basis.job(runs.batch, runs.index);
+        let trusted = job.as_ref().is_some_and(|job| job.cached.is_some());
         let mut offset = runs.offset;
         for run in &runs.runs {
             let end = offset.checked_add(run.len).ok_or_else(|| receiving.broke("a run ends beyond all bounds"))?;
@@ -354,11 +365,21 @@ impl Writer {
                 RunKind::Moved { from } if basis_len.is_none_or(|basis| from.saturating_add(len) > basis) => {
                     return Err(receiving.broke("it copies what the basis does not have"));
                 }
+                // What was not read is what remains after everything was counted.
+                RunKind::Copy | RunKind::Moved { .. } if trusted => {}
                 RunKind::Copy | RunKind::Moved { .. } => receiving.tally.add(|t| &t.copied, len),
                 RunKind::Hole => receiving.tally.add(|t| &t.holes, len),
                 RunKind::Void => arriving.fail(),
             }
-            self.apply(&batch, &arriving, offset, len, operation)?;
+            match run.kind {
+                RunKind::Copy => receiving.collect(&arriving, offset, len, &Origin::Basis(job.as_deref())),
+                RunKind::Hole => receiving.collect(&arriving, offset, len, &Origin::Zeros),
+                // It stood elsewhere: read again when the file is whole.
+                RunKind::Moved { .. } => receiving.collect(&arriving, offset, len, &Origin::Basis(None)),
+                RunKind::Void => {}
+            }
+            let covered = self.apply(&batch, &arriving, offset, len, operation)?;
+            forget_sent(job.as_deref(), covered);
             offset = end;
         }
         self.finish_if_complete(&batch, runs.index, &arriving)
@@ -381,12 +402,22 @@ impl Writer {
         {
             self.begin(batch, arriving)?;
         }
+        let receiving = &self.receiving;
         batch.settle(index);
-        self.receiving.basis.forget(batch.id, index);
+        receiving.basis.forget(batch.id, index);
         let writer = arriving.writer.write().unwrap_or_else(PoisonError::into_inner).take();
         let same = arriving.is_deferred();
+        let leaves = lock(&arriving.leaves).take();
         self.finish(batch, &arriving.plan, writer, end, same)?;
-        self.receiving.settled(batch, 1);
+        if let Some(leaves) = leaves {
+            match end {
+                End { state: FileState::AsScanned, failed: false, .. } => {
+                    receiving.remember(&batch.place, &arriving.plan.entry, leaves);
+                }
+                _ => receiving.cache.let_go(leaves.held()),
+            }
+        }
+        receiving.settled(batch, 1);
         Ok(())
     }
 
@@ -426,6 +457,13 @@ impl Writer {
 /// Whether what stands there has the source's length already.
 fn is_as_long(plan: &Plan) -> bool {
     status_of(&plan.how).is_some_and(|status| status.size == plan.entry.size())
+}
+
+/// A segment is answered: what was said of it is not needed any more.
+fn forget_sent(job: Option<&Job>, covered: Option<u64>) {
+    if let (Some(job), Some(segment)) = (job, covered) {
+        lock(&job.sent).remove(&segment);
+    }
 }
 
 /// What is compared of a file; whether its basis is movable plays no part in what is answered.

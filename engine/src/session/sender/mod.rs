@@ -251,6 +251,8 @@ fn conclude(job: &SendVolume, report: &Report) -> VolumeReport {
     tally.updated.store(report.updated, Relaxed);
     tally.deleted.store(report.deleted, Relaxed);
     tally.set_loss(report.loss);
+    // What equals by what the receiver remembered was not compared, and only the receiver knows.
+    tally.copied.fetch_min(report.bytes.copied, Relaxed);
     if report.outcome == Outcome::Differences {
         tally.differences.store(report.problems_total.max(1), Relaxed);
     }

@@ -204,6 +204,12 @@ impl<'a> Scan<'a> {
             self.sending.problem(dir.path().join(name), Stage::Scan, cause);
             return Ok(());
         }
+        if self.sending.volume.is_reserved(dir, name) {
+            let cause =
+                "the name is kept for ferry's state, and what stands there is none; rename it to have it copied";
+            self.sending.problem(dir.path().join(name), Stage::Scan, cause);
+            return Ok(());
+        }
         let (status, xattrs) = match self.look(dir, listed) {
             Ok(Some(seen)) => seen,
             Ok(None) => {
