@@ -205,8 +205,7 @@ impl Writer {
                 if let Some(device) = self.receiving.volume.block_device() {
                     return FileWriter::device(&place.dir, device);
                 }
-                let size = plan.entry.size();
-                match FileWriter::in_place(&place.dir, name, status.identity, plan.entry.mtime, size)? {
+                match FileWriter::in_place(&place.dir, name, status.identity, plan.entry.mtime)? {
                     Some(writer) => Ok(writer),
                     None => self.rebuild(place, name, status.identity),
                 }
@@ -347,11 +346,8 @@ impl Writer {
                 RunKind::Hole => receiving.tally.add(|t| &t.holes, len),
                 RunKind::Void => arriving.fail(),
             }
-            match run.kind {
-                RunKind::Copy => receiving.collect(&arriving, offset, len, &Origin::Basis(job.as_deref())),
-                RunKind::Hole => receiving.collect(&arriving, offset, len, &Origin::Zeros),
-                RunKind::Void => {}
-            }
+            let origin = if run.kind == RunKind::Copy { Origin::Basis(job.as_deref()) } else { Origin::Zeros };
+            receiving.collect(&arriving, offset, len, &origin);
             let covered = self.apply(&batch, &arriving, offset, len, operation)?;
             forget_sent(job.as_deref(), covered);
             offset = end;
