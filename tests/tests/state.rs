@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use ferry_tests::compare::{self, Aspect};
 use ferry_tests::ferry::{Done, Ferry, SOON};
+use ferry_tests::mounts::{Image, Kind};
 use ferry_tests::report::Report;
 use ferry_tests::scene::{Scene, within};
 use ferry_tests::trees::{self, Seed};
@@ -278,6 +279,45 @@ fn a_killed_run_leaves_no_memory_that_lies() -> Result<()> {
             copied.sync(&[])?;
         }
         ensure!(met >= 3, "only {met} of 6 runs were met under way");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_power_cut_leaves_no_memory_that_lies() -> Result<()> {
+    // A run patches a file and the power goes; then the source is what it was before. Whoever believes what was remembered
+    // before that run finds everything equal.
+    within(240, |scene| {
+        let host = Image::new(scene, "host", Kind::Xfs, 2 << 30)?;
+        let disk = Image::within(scene, host.path(), "disk", Kind::Ext4, 300 << 20)?;
+        let (ferry, source, state) = (Ferry::new(scene)?, scene.dir("source")?, scene.dir("state")?);
+        let (destination, more) = (disk.path().join("volume"), ["--state", state.to_str().context("a path")?]);
+        let before = Seed::new(8).bytes(usize::try_from(LEN)?);
+        std::fs::write(source.join("large"), &before)?;
+        ferry.sync(&source, &destination, &more)?.exits(0)?;
+        let kept = std::fs::read_dir(&state)?.next().context("nothing was remembered")??.path();
+        let remembered = std::fs::read(&kept)?;
+        let file = std::fs::File::options().write(true).open(source.join("large"))?;
+        file.write_all_at(&Seed::new(9).bytes(8 << 20), 4 * MIB)?;
+        let mut command = ferry.command("sync");
+        command.arg(&source).arg(&destination).args(more).args(["--bwlimit", "4M"]);
+        let mut run = ferry.start(command)?;
+        let mut cuts = Vec::new();
+        while run.process.is_running()? && cuts.len() < 8 {
+            std::thread::sleep(Duration::from_millis(250));
+            cuts.push(disk.cut_power(&format!("cut-{}", cuts.len()))?);
+        }
+        ensure!(cuts.len() >= 4, "the run was over after {} cuts", cuts.len());
+        run.finish(SOON)?.exits(0)?;
+        file.write_all_at(&before, 0)?;
+        for cut in cuts {
+            let name = cut.display().to_string();
+            let after = disk.after_power_cut(scene, cut)?;
+            std::fs::write(&kept, &remembered)?;
+            let done = ferry.sync(&source, &after.path().join("volume"), &more)?.exits(0)?;
+            ensure!(!done.process.stderr.contains("is not used"), "{name}: {}", done.process.stderr);
+            compare::equal(&source, &after.path().join("volume")).with_context(|| name)?;
+        }
         Ok(())
     })
 }

@@ -33,6 +33,17 @@ pub enum Origin<'a> {
     Zeros,
 }
 
+impl Origin<'_> {
+    /// Whether it is known, without a look at any leaf, that all `len` bytes of a segment are zeros.
+    fn is_zeros(&self, segment: u64, len: u64) -> bool {
+        match self {
+            Self::Zeros => true,
+            Self::Basis(job) => job.is_some_and(|job| job.is_zeros(segment, len)),
+            Self::Bytes(_) => false,
+        }
+    }
+}
+
 /// The leaves of one file.
 #[derive(Debug)]
 pub struct Collected {
@@ -119,7 +130,7 @@ impl Receiving {
         let segment = offset / SEGMENT_LEN;
         // What crosses a segment's end is refused when it is covered; nothing may be allocated for it before.
         let room = collected.size.saturating_sub(segment.saturating_mul(SEGMENT_LEN)).min(SEGMENT_LEN);
-        if len > room || (matches!(origin, Origin::Zeros) && collected.is_segment(offset, len)) {
+        if len > room || (collected.is_segment(offset, len) && origin.is_zeros(segment, len)) {
             return;
         }
         if !collected.knows(segment) && !self.cache.hold(leaves_of(segment, collected.size)) {
