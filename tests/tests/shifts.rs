@@ -129,6 +129,31 @@ fn what_moved_but_is_not_worth_a_copy_of_the_file_is_sent_where_it_stands() -> R
 }
 
 #[test]
+fn a_remembered_file_takes_insertions_too() -> Result<()> {
+    within(120, |scene| {
+        let state = scene.dir("state")?;
+        let ferry = Ferry::new(scene)?;
+        let (source, destination) = (scene.dir("source")?, scene.path("destination"));
+        let more = ["--state", state.to_str().unwrap_or_default()];
+        let mut content = noise(13, 40 * MIB);
+        for round in 0..3 {
+            std::fs::write(source.join("file"), &content)?;
+            let done = ferry.sync(&source, &destination, &more)?.exits(0)?;
+            compare::equal(&source, &destination)?;
+            let bytes = &done.report()?.bytes;
+            ensure!(round == 0 || bytes.literal <= 8_192, "round {round}: {} bytes were sent", bytes.literal);
+            ensure!(
+                round == 0 || bytes.trusted >= 39 * MIB as u64,
+                "round {round}: only {} were trusted",
+                bytes.trusted
+            );
+            content.splice(9 * MIB + 3..9 * MIB + 3, *b"nineteen bytes more");
+        }
+        Ok(())
+    })
+}
+
+#[test]
 fn alike_content_and_zeros_shift_too() -> Result<()> {
     within(120, |scene| {
         let before = [vec![7; 9 * MIB], vec![0; 9 * MIB], b"0123456789abcde".repeat(600_000)].concat();

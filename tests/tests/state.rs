@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use ferry_tests::compare::{self, Aspect};
 use ferry_tests::ferry::{Done, Ferry, SOON};
+use ferry_tests::mounts::{Image, Kind};
 use ferry_tests::report::Report;
 use ferry_tests::scene::{Scene, within};
 use ferry_tests::trees::{self, Seed};
@@ -75,25 +76,21 @@ impl<'s> Copied<'s> {
     }
 }
 
-/// Runs `ferry sync` under strace; the reads of files below `destination`.
-fn reads(copied: &Copied<'_>, scene: &Scene) -> Result<Vec<String>> {
+const READING: &str = "read,pread64,preadv,preadv2,mmap,copy_file_range";
+const WRITING: &str = "pwrite64,fsync,utimensat";
+
+/// Runs `ferry sync` under strace; the calls, among these, that concern files below the destination.
+fn calls(copied: &Copied<'_>, scene: &Scene, which: &str) -> Result<Vec<String>> {
     let log = scene.fresh("trace", ".log");
     let mut command = Command::new("strace");
-    command.args([
-        "-f",
-        "-qq",
-        "-y",
-        "-e",
-        "signal=none",
-        "-e",
-        "trace=read,pread64,preadv,preadv2,mmap,copy_file_range",
-    ]);
+    command.args(["-f", "-qq", "-y", "-e", "signal=none", "-e"]).arg(format!("trace={which}"));
     command.arg("-o").arg(&log).arg("--").arg(copied.ferry.binary()).arg("sync");
     command.arg(&copied.source).arg(&copied.destination).args(["--state", &copied.state]);
     copied.ferry.start(command)?.finish(SOON)?.exits(0)?;
     let (text, below) = (std::fs::read_to_string(log)?, format!("<{}/", copied.destination.display()));
-    ensure!(text.contains("pread64("), "the trace holds nothing");
-    Ok(text.lines().filter(|line| line.contains(&below)).map(str::to_owned).collect())
+    ensure!(!text.is_empty(), "the trace holds nothing");
+    let concerns = |line: &&str| line.contains(&below) && !line.contains("(deleted)");
+    Ok(text.lines().filter(concerns).map(str::to_owned).collect())
 }
 
 #[test]
@@ -103,7 +100,7 @@ fn a_large_file_that_is_remembered_is_not_read() -> Result<()> {
         let mode = std::fs::metadata(copied.file()?)?.permissions().mode();
         ensure!(mode & 0o7777 == 0o600, "the state has mode {mode:o}");
         copied.touch()?;
-        let read = reads(&copied, scene)?;
+        let read = calls(&copied, scene, READING)?;
         ensure!(read.is_empty(), "the destination was read: {read:?}");
         copied.equal()?;
         copied.touch()?;
@@ -133,8 +130,23 @@ fn what_changed_crosses_and_is_remembered_too() -> Result<()> {
             ensure!(bytes.trusted > 15 * MIB && bytes.literal < MIB, "round {round}: {bytes:?}");
         }
         copied.touch()?;
-        let read = reads(&copied, scene)?;
+        let read = calls(&copied, scene, READING)?;
         ensure!(read.is_empty(), "the destination was read: {read:?}");
+        copied.equal()
+    })
+}
+
+#[test]
+fn a_file_is_marked_on_disk_before_it_is_patched() -> Result<()> {
+    // After a power cut a file with some new content must not have the times that it is remembered by.
+    within(120, |scene| {
+        let copied = Copied::new(scene, false)?;
+        let file = std::fs::File::options().write(true).open(copied.source.join("large"))?;
+        file.write_all_at(b"changed", 5 * MIB)?;
+        let calls = calls(&copied, scene, WRITING)?;
+        let names: Vec<&str> =
+            calls.iter().filter_map(|line| line.split_once(' ')?.1.trim_start().split('(').next()).collect();
+        ensure!(names.starts_with(&["utimensat", "fsync", "pwrite64"]), "{calls:?}");
         copied.equal()
     })
 }
@@ -267,6 +279,45 @@ fn a_killed_run_leaves_no_memory_that_lies() -> Result<()> {
             copied.sync(&[])?;
         }
         ensure!(met >= 3, "only {met} of 6 runs were met under way");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_power_cut_leaves_no_memory_that_lies() -> Result<()> {
+    // A run patches a file and the power goes; then the source is what it was before. Whoever believes what was remembered
+    // before that run finds everything equal.
+    within(240, |scene| {
+        let host = Image::new(scene, "host", Kind::Xfs, 2 << 30)?;
+        let disk = Image::within(scene, host.path(), "disk", Kind::Ext4, 300 << 20)?;
+        let (ferry, source, state) = (Ferry::new(scene)?, scene.dir("source")?, scene.dir("state")?);
+        let (destination, more) = (disk.path().join("volume"), ["--state", state.to_str().context("a path")?]);
+        let before = Seed::new(8).bytes(usize::try_from(LEN)?);
+        std::fs::write(source.join("large"), &before)?;
+        ferry.sync(&source, &destination, &more)?.exits(0)?;
+        let kept = std::fs::read_dir(&state)?.next().context("nothing was remembered")??.path();
+        let remembered = std::fs::read(&kept)?;
+        let file = std::fs::File::options().write(true).open(source.join("large"))?;
+        file.write_all_at(&Seed::new(9).bytes(8 << 20), 4 * MIB)?;
+        let mut command = ferry.command("sync");
+        command.arg(&source).arg(&destination).args(more).args(["--bwlimit", "4M"]);
+        let mut run = ferry.start(command)?;
+        let mut cuts = Vec::new();
+        while run.process.is_running()? && cuts.len() < 8 {
+            std::thread::sleep(Duration::from_millis(250));
+            cuts.push(disk.cut_power(&format!("cut-{}", cuts.len()))?);
+        }
+        ensure!(cuts.len() >= 4, "the run was over after {} cuts", cuts.len());
+        run.finish(SOON)?.exits(0)?;
+        file.write_all_at(&before, 0)?;
+        for cut in cuts {
+            let name = cut.display().to_string();
+            let after = disk.after_power_cut(scene, cut)?;
+            std::fs::write(&kept, &remembered)?;
+            let done = ferry.sync(&source, &after.path().join("volume"), &more)?.exits(0)?;
+            ensure!(!done.process.stderr.contains("is not used"), "{name}: {}", done.process.stderr);
+            compare::equal(&source, &after.path().join("volume")).with_context(|| name)?;
+        }
         Ok(())
     })
 }

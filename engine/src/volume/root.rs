@@ -170,7 +170,7 @@ impl Volume {
     /// When the root cannot be listed.
     pub fn is_empty(&self) -> Result<bool, Error> {
         let mut listing = self.root.listing()?;
-        let first = listing.next_chunk(2)?;
+        let first = listing.next_chunk(3)?;
         Ok(first.iter().all(|listed| self.skips(&self.root, &listed.name)))
     }
 

@@ -111,21 +111,15 @@ impl FileWriter {
         Ok(Self::new(dir, file, Shape::Temporary { name: Some(temp.clone()), basis }))
     }
 
-    /// Opens the regular file `name`, which must be the inode that was `seen`, to be changed where it is into a source's
-    /// file of this `mtime` and `size`. Changes nothing yet.
+    /// Opens the regular file `name`, which must be the inode that was `seen`, to be changed where it is into a source's file of this
+    /// `mtime`. Changes nothing yet.
     ///
     /// `None` when it must not be or cannot be written in place: it has setuid, setgid or capabilities, has got a name it
     /// did not have, is a running program, or its mode keeps us out. A [`Self::temporary`] works there.
     ///
     /// # Errors
     /// When it is gone or another inode.
-    pub fn in_place(
-        dir: &Arc<Dir>,
-        name: &Name,
-        seen: &Status,
-        mtime: Timestamp,
-        size: u64,
-    ) -> Result<Option<Self>, Error> {
+    pub fn in_place(dir: &Arc<Dir>, name: &Name, seen: &Status, mtime: Timestamp) -> Result<Option<Self>, Error> {
         let (file, status) = match open_file(dir, name, seen.identity, OFlags::RDWR) {
             Err(Error { errno: Errno::ACCESS | Errno::PERM | Errno::TXTBSY, .. }) => return Ok(None),
             opened => opened?,
@@ -134,9 +128,9 @@ impl FileWriter {
         if capable || status.mode.is_set_id() || status.nlink > seen.nlink {
             return Ok(None);
         }
-        let source_mtime = dir.site.clamp(mtime);
-        let looks_done = status.size == size && status.mtime == source_mtime;
-        let mark = Mutex::new(looks_done.then(|| mark_beside(source_mtime)));
+        // Also where it does not look like the source's: what somebody remembers of it by its times must not outlive the
+        // change of its content, not even over a power cut.
+        let mark = Mutex::new(Some(mark_beside(dir.site.clamp(mtime))));
         Ok(Some(Self::new(dir, file, Shape::InPlace { old_len: status.size, names_max: seen.nlink, mark })))
     }
 

@@ -66,6 +66,19 @@ fn volumes_of_a_receiver_have_their_own_names_and_places() {
 }
 
 #[test]
+fn state_is_kept_outside_the_volumes_it_is_about() {
+    let with = |state: &str| {
+        receive(&[&LISTEN[..], &["--identity", "k", "--volume", "a=/tmp/ferry-none", "--state", state]].concat())
+    };
+    assert_eq!(with("volume").unwrap().state, StatePlace::Volume);
+    assert_eq!(with("none").unwrap().state, StatePlace::None);
+    assert_eq!(with("/tmp/ferry-state").unwrap().state, StatePlace::Dir("/tmp/ferry-state".into()));
+    assert!(matches!(with("/tmp/ferry-none"), Err(ConfigError::Place(PlaceError::StateInside { .. }))));
+    assert!(matches!(with("/dev/null"), Err(ConfigError::Place(PlaceError::NoDirectory { .. }))));
+    assert!(matches!(with("/no/such/place"), Err(ConfigError::Place(PlaceError::NoParent(_)))));
+}
+
+#[test]
 fn an_offer_lasts_an_hour_and_is_taken_once() {
     let offer = receive(&[&LISTEN[..], &["--offer", "a=/tmp"]].concat()).unwrap();
     assert!(offer.once);

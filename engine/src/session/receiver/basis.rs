@@ -37,6 +37,16 @@ pub struct Job {
 }
 
 impl Job {
+    /// Whether the basis has only zeros in a segment, of which it has exactly `len` bytes.
+    pub fn is_zeros(&self, segment: u64, len: u64) -> bool {
+        let spans = self.compared.basis_in(segment) == len;
+        spans
+            && match &self.cached {
+                Some(cached) => cached.of_segment(segment).is_empty(),
+                None => lock(&self.sent).get(&segment).is_some_and(Vec::is_empty),
+            }
+    }
+
     /// What is known of a leaf of `len` bytes that stays as it is.
     pub fn leaf(&self, leaf: u64, len: u64) -> Leaf {
         let (segment, within) = (leaf / SEGMENT_LEAVES as u64, leaf % SEGMENT_LEAVES as u64);

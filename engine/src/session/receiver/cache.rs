@@ -70,26 +70,13 @@ impl LeafCache {
     /// Loads what is remembered of a volume.
     pub fn open(place: &StatePlace, name: &str, volume: &Volume, options: &Options) -> OpenedCache {
         let mut opened = OpenedCache { cache: Self::default(), key: None, notes: Vec::new() };
-        let place = match place {
-            StatePlace::None => return opened,
-            _ if options.dry_run || volume.block_device().is_some() => return opened,
-            StatePlace::Volume if volume.single().is_some() => {
-                opened.notes.push("a single file has no room for state; name a directory with --state DIR".to_owned());
+        let (store, id) = match store_at(place, name, volume, options) {
+            Ok(Some(found)) => found,
+            Ok(None) => return opened,
+            Err(note) => {
+                opened.notes.push(note);
                 return opened;
             }
-            place => place,
-        };
-        let unusable = |error: volume::Error| format!("no state is kept between runs: {error}");
-        let id = match volume.state_id() {
-            Ok(id) => id,
-            Err(error) => {
-                opened.notes.push(unusable(error));
-                return opened;
-            }
-        };
-        let store = match place {
-            StatePlace::Dir(path) => StateStore::outside(path, name, &id),
-            StatePlace::Volume | StatePlace::None => StateStore::within(volume),
         };
         let mut stale = false;
         match load(&store, &id) {
@@ -103,9 +90,12 @@ impl LeafCache {
                 opened.notes.push(format!("what was remembered of the last run is not used: {why}"));
             }
             Err(Unloaded::Unusable(error)) => {
-                opened.notes.push(unusable(error));
+                opened.notes.push(unusable(&error));
                 return opened;
             }
+        }
+        for note in &opened.notes {
+            tracing::warn!(volume = name, "{note}");
         }
         let trusts = !options.checksum && !options.verify;
         opened.cache.store = Some(Store { place: store, id, device: volume.device(), trusts, stale });
@@ -243,6 +233,35 @@ impl Receiving {
             }
         }
     }
+}
+
+/// Where a volume's state is, and which volume that is; `None` where nothing is remembered, or a note for people.
+fn store_at(
+    place: &StatePlace,
+    name: &str,
+    volume: &Volume,
+    options: &Options,
+) -> Result<Option<(StateStore, [u8; 16])>, String> {
+    // A device has no times that tell a change (engine-rules 23).
+    if options.dry_run || volume.block_device().is_some() {
+        return Ok(None);
+    }
+    let id = || volume.state_id().map_err(|error| unusable(&error));
+    match place {
+        StatePlace::None => Ok(None),
+        StatePlace::Volume if volume.single().is_some() => {
+            Err("a single file has no room for state; name a directory with --state DIR".to_owned())
+        }
+        StatePlace::Volume => Ok(Some((StateStore::within(volume), id()?))),
+        StatePlace::Dir(path) => {
+            let id = id()?;
+            Ok(Some((StateStore::outside(path, name, &id), id)))
+        }
+    }
+}
+
+fn unusable(error: &volume::Error) -> String {
+    format!("no state is kept between runs: {error}")
 }
 
 /// Why nothing was loaded.

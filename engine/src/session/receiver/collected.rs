@@ -32,6 +32,17 @@ pub enum Origin<'a> {
     Zeros,
 }
 
+impl Origin<'_> {
+    /// Whether it is known, without a look at any leaf, that all `len` bytes of a segment are zeros.
+    fn is_zeros(&self, segment: u64, len: u64) -> bool {
+        match self {
+            Self::Zeros => true,
+            Self::Basis(job) => job.is_some_and(|job| job.is_zeros(segment, len)),
+            Self::Bytes(_) => false,
+        }
+    }
+}
+
 /// The leaves of one file.
 #[derive(Debug)]
 pub struct Collected {
@@ -114,14 +125,17 @@ impl Collected {
 }
 
 impl Receiving {
-    /// An operation of an arriving file is done: what is known of the leaves it covers is collected.
+    /// An operation of an arriving file has come: what will be known of the leaves it covers is collected. To be called
+    /// before it is covered: a file that is covered and has a segment nobody spoke of has zeros there.
     pub fn collect(&self, arriving: &Arriving, offset: u64, len: u64, origin: &Origin<'_>) {
         let mut collecting = crate::session::fate::lock(&arriving.leaves);
         let Some(collected) = collecting.as_mut() else { return };
-        if matches!(origin, Origin::Zeros) && collected.is_segment(offset, len) {
+        let segment = offset / SEGMENT_LEN;
+        // What crosses a segment's end is refused when it is covered; nothing may be allocated for it before.
+        let room = collected.size.saturating_sub(segment.saturating_mul(SEGMENT_LEN)).min(SEGMENT_LEN);
+        if len > room || (collected.is_segment(offset, len) && origin.is_zeros(segment, len)) {
             return;
         }
-        let segment = offset / SEGMENT_LEN;
         if !collected.knows(segment) && !self.cache.hold(leaves_of(segment, collected.size)) {
             self.cache.let_go(collected.held().saturating_add(leaves_of(segment, collected.size)));
             *collecting = None;

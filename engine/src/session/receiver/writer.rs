@@ -214,8 +214,7 @@ impl Writer {
                 if let Some(device) = self.receiving.volume.block_device() {
                     return FileWriter::device(&place.dir, device);
                 }
-                let size = plan.entry.size();
-                match FileWriter::in_place(&place.dir, name, status, plan.entry.mtime, size)? {
+                match FileWriter::in_place(&place.dir, name, status, plan.entry.mtime)? {
                     Some(writer) => Ok(writer),
                     None => self.rebuild(place, name, status.identity),
                 }

@@ -4,6 +4,7 @@ mod attributes;
 mod entries;
 mod reading;
 mod single;
+mod state;
 mod tree;
 mod writing;
 

@@ -11,9 +11,9 @@ fn finish(writer: FileWriter, size: u64, to: Option<&Name>) -> Finished {
     writer.finish(size, &plain(), to).unwrap()
 }
 
-fn in_place(scratch: &Scratch, file: &str, mtime: Timestamp, size: u64) -> Option<FileWriter> {
+fn in_place(scratch: &Scratch, file: &str, mtime: Timestamp) -> Option<FileWriter> {
     let seen = scratch.status(file);
-    FileWriter::in_place(scratch.root(), &name(file), &seen, mtime, size).unwrap()
+    FileWriter::in_place(scratch.root(), &name(file), &seen, mtime).unwrap()
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn nothing_is_written_over_or_through_what_is_there() {
         assert!(FileWriter::temporary(root, &name(there), None).unwrap_err().is_exists());
     }
     let link = scratch.status("link");
-    assert!(FileWriter::in_place(root, &name("link"), &link, time(0, 0), 0).unwrap_err().is_vanished());
+    assert!(FileWriter::in_place(root, &name("link"), &link, time(0, 0)).unwrap_err().is_vanished());
     assert!(BasisFile::open(root, &name("link"), link.identity).unwrap_err().is_vanished());
     // A temporary replaces the link, not what it points to.
     write_small(root, &name("link"), Some(&name(".t")), b"new", &plain()).unwrap();
@@ -147,7 +147,7 @@ fn a_file_in_place_that_looks_like_the_source_is_marked_before_its_first_change(
     let old = vec![1; 3 * LEAF as usize];
     write_small(scratch.root(), &name("f"), None, &old, &plain()).unwrap();
     let before = scratch.status("f");
-    let writer = in_place(&scratch, "f", mtime, 3 * LEAF).unwrap();
+    let writer = in_place(&scratch, "f", mtime).unwrap();
     assert!(writer.basis_is_in_place());
     writer.copy_from_basis(0, 2 * LEAF).unwrap();
     // Nothing was changed yet: no trace.
@@ -158,7 +158,7 @@ fn a_file_in_place_that_looks_like_the_source_is_marked_before_its_first_change(
     assert_ne!(scratch.status("f").mtime, mtime);
     assert_eq!(scratch.status("f").identity, before.identity);
 
-    let writer = in_place(&scratch, "f", mtime, 2 * LEAF + 3).unwrap();
+    let writer = in_place(&scratch, "f", mtime).unwrap();
     writer.copy_from_basis(0, 2 * LEAF + 3).unwrap();
     let done = finish(writer, 2 * LEAF + 3, None);
     let after = scratch.status("f");
@@ -174,10 +174,10 @@ fn a_file_in_place_that_needs_nothing_is_left_without_a_trace() {
     let sparse = FileWriter::create(scratch.root(), &name("s")).unwrap();
     finish(sparse, LEAF, None);
     let before = [scratch.status("f"), scratch.status("s")];
-    let writer = in_place(&scratch, "f", plain().mtime, LEAF).unwrap();
+    let writer = in_place(&scratch, "f", plain().mtime).unwrap();
     writer.copy_from_basis(0, LEAF).unwrap();
     finish(writer, LEAF, None);
-    let writer = in_place(&scratch, "s", plain().mtime, LEAF).unwrap();
+    let writer = in_place(&scratch, "s", plain().mtime).unwrap();
     writer.hole(0, LEAF).unwrap();
     finish(writer, LEAF, None);
     assert_eq!([scratch.status("f"), scratch.status("s")], before);
@@ -187,7 +187,7 @@ fn a_file_in_place_that_needs_nothing_is_left_without_a_trace() {
 fn a_hole_in_place_frees_what_was_stored() {
     let scratch = Scratch::new();
     scratch.put("f", vec![9; 8 * LEAF as usize]);
-    let writer = in_place(&scratch, "f", plain().mtime, 8 * LEAF).unwrap();
+    let writer = in_place(&scratch, "f", plain().mtime).unwrap();
     writer.copy_from_basis(0, LEAF).unwrap();
     writer.hole(LEAF, 6 * LEAF).unwrap();
     writer.copy_from_basis(7 * LEAF, LEAF).unwrap();
@@ -207,11 +207,11 @@ fn what_carries_privilege_is_not_written_in_place() {
     let how = rustix::fs::XattrFlags::empty();
     rustix::fs::setxattr(scratch.path("cap"), "security.capability", &capability, how).unwrap();
     scratch.put("plain", "x");
-    assert!(in_place(&scratch, "suid", plain().mtime, 1).is_none());
-    assert!(in_place(&scratch, "cap", plain().mtime, 1).is_none());
-    assert!(in_place(&scratch, "plain", plain().mtime, 1).is_some());
+    assert!(in_place(&scratch, "suid", plain().mtime).is_none());
+    assert!(in_place(&scratch, "cap", plain().mtime).is_none());
+    assert!(in_place(&scratch, "plain", plain().mtime).is_some());
     let other = scratch.status("cap");
-    assert!(FileWriter::in_place(scratch.root(), &name("plain"), &other, time(0, 0), 1).unwrap_err().is_vanished());
+    assert!(FileWriter::in_place(scratch.root(), &name("plain"), &other, time(0, 0)).unwrap_err().is_vanished());
 }
 
 #[test]
@@ -220,15 +220,15 @@ fn a_file_that_got_another_name_is_not_written_in_place() {
     let outside = Scratch::new();
     scratch.put("f", [1; 9]);
     let seen = scratch.status("f");
-    let writer = in_place(&scratch, "f", time(0, 0), 9).unwrap();
+    let writer = in_place(&scratch, "f", time(0, 0)).unwrap();
     std::fs::hard_link(scratch.path("f"), outside.path("g")).unwrap();
-    assert!(FileWriter::in_place(scratch.root(), &name("f"), &seen, time(0, 0), 9).unwrap().is_none());
+    assert!(FileWriter::in_place(scratch.root(), &name("f"), &seen, time(0, 0)).unwrap().is_none());
     assert!(writer.write_at(&[2; 3], 0).is_err(), "it was open already");
     assert!(writer.hole(0, 9).is_err());
     assert_eq!(outside.get("g"), [1; 9]);
     assert_eq!(scratch.status("f").mtime, seen.mtime);
     // With all its names known it is, and with fewer too.
-    let writer = in_place(&scratch, "f", time(0, 0), 9).unwrap();
+    let writer = in_place(&scratch, "f", time(0, 0)).unwrap();
     std::fs::remove_file(outside.path("g")).unwrap();
     writer.write_at(&[2; 3], 0).unwrap();
 }
@@ -282,7 +282,7 @@ fn a_temporary_takes_old_content_and_replaces_it() {
     assert!(created.copy_from_basis(0, 1).is_err());
     let lone = FileWriter::temporary(scratch.root(), &temp, None).unwrap();
     assert!(lone.copy_from_basis(0, 1).is_err());
-    let place = in_place(&scratch, "f", plain().mtime, 5 * LEAF).unwrap();
+    let place = in_place(&scratch, "f", plain().mtime).unwrap();
     assert!(place.copy_from_basis(5 * LEAF, 1).is_err());
 }
 
