@@ -86,8 +86,7 @@ fn bytes(volume: &VolumeReport, side: Side) -> String {
     if let Some(rate) = units::rate(count.literal, volume.elapsed).filter(|_| count.literal > 0) {
         text += &format!(" ({rate})");
     }
-    let parts =
-        [(count.copied, "compared equal"), (count.holes, "holes"), (count.trusted, "trusted by size and times")];
+    let parts = [(count.copied, "compared equal"), (count.holes, "holes"), (count.trusted, "trusted, not compared")];
     for (amount, what) in parts.into_iter().filter(|(amount, _)| *amount > 0) {
         text += &format!(", {} {what}", units::bytes(amount));
     }
@@ -150,7 +149,7 @@ mod tests {
             [
                 "data: clean (2.0 s)",
                 "  entries  1,200 scanned: 200 created, 1,000 unchanged",
-                "  bytes    3.00 MiB: 1.00 MiB sent (512 KiB/s), 2.00 MiB trusted by size and times",
+                "  bytes    3.00 MiB: 1.00 MiB sent (512 KiB/s), 2.00 MiB trusted, not compared",
             ]
         );
     }
