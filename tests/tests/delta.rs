@@ -5,6 +5,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 use ferry_tests::ferry::Ferry;
+use ferry_tests::mounts::{Image, Kind};
 use ferry_tests::report::Report;
 use ferry_tests::scene::{Scene, within};
 use ferry_tests::trees::{self, Seed};
@@ -188,6 +189,20 @@ fn atomic_shows_the_old_file_or_the_new_one() -> Result<()> {
         ensure!(seen > 3, "the run was over before it was looked at");
         run.finish(std::time::Duration::from_secs(10))?.exits(0)?;
         compare::equal(&source, &destination)
+    })
+}
+
+#[test]
+fn a_file_built_anew_shares_its_blocks_with_the_old_one() -> Result<()> {
+    within(120, |scene| {
+        let ferry = Ferry::new(scene)?;
+        let (source, image) = (scene.dir("source")?, Image::new(scene, "small", Kind::Xfs, 400 << 20)?);
+        large(&source.join("file"), 15, 240)?;
+        ferry.sync(&source, image.path(), &["--atomic"])?.exits(0)?;
+        std::fs::File::options().write(true).open(source.join("file"))?.write_all_at(&[1; 4096], 99 * MIB)?;
+        // There is no room for a second copy: it fits because nearly all of it is the first one's.
+        ferry.sync(&source, image.path(), &["--atomic"])?.exits(0)?;
+        compare::equal(&source, image.path())
     })
 }
 
