@@ -30,8 +30,7 @@ pub const PACKED_FILE_LEN_MAX: u64 = 65_536;
 
 /// Bytes of a leaf, the unit in which two copies of a file are compared (engine-study 2.6).
 pub const LEAF_LEN: usize = 65_536;
-/// Bytes that are read and hashed at a time, whole leaves: they stay in a processor's own cache between the two. One leaf was
-/// 6 % faster than four.
+/// Bytes that are read and hashed at a time, whole leaves: they stay in a processor's own cache between the two.
 pub const HASHED_LEN: usize = LEAF_LEN;
 /// Bytes of a page, the finer unit in which leaves that differ are compared before anything is sent.
 pub const PAGE_LEN: usize = 4_096;
