@@ -16,9 +16,7 @@ pub enum PlaceError {
     #[error("{0} does not exist; check the path, and that the volume is mounted")]
     NoSource(String),
     /// Neither it nor its parent is there.
-    #[error(
-        "the destination {0} does not exist and neither does the directory above it; make that first, or mount the volume"
-    )]
+    #[error("{0} does not exist and neither does the directory above it; make that first, or mount the volume")]
     NoParent(String),
     /// It is nothing that holds data.
     #[error("{path} is a {kind}; a volume is a directory, a regular file or a block device")]
