@@ -1,6 +1,6 @@
 //! The shared fate of a session's threads and tasks: the first failure ends all of them, and is the one that is told.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -10,7 +10,8 @@ use super::error::SessionError;
 /// How long the end of a data connection waits for the control connection to say why.
 pub const EXPLANATION: Duration = Duration::from_secs(1);
 
-/// How often a waiting thread looks whether its session still lives.
+/// How often a waiting thread looks whether its session still lives. The end rings every [`Fate::bell`]; this is for who
+/// was just about to wait, and for who waits elsewhere.
 pub const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Whether a session lives, and what ended it.
@@ -21,6 +22,7 @@ pub struct Fate(Arc<Inner>);
 struct Inner {
     error: Mutex<Option<SessionError>>,
     ended: watch::Sender<bool>,
+    bells: Mutex<Vec<Weak<Condvar>>>,
 }
 
 /// A thread was asked to end because its session did.
@@ -31,7 +33,7 @@ impl Fate {
     /// A session that lives.
     #[must_use]
     pub fn new() -> Self {
-        Self(Arc::new(Inner { error: Mutex::new(None), ended: watch::Sender::new(false) }))
+        Self(Arc::new(Inner { error: Mutex::new(None), ended: watch::Sender::new(false), bells: Mutex::default() }))
     }
 
     /// Ends the session with `error`, unless it has ended already.
@@ -39,14 +41,29 @@ impl Fate {
         let mut slot = lock(&self.0.error);
         if !*self.0.ended.borrow() {
             *slot = Some(error.into());
-            self.0.ended.send_replace(true);
+            self.end();
         }
     }
 
     /// Ends the session without a failure: its work is done, and threads that still wait may go.
     pub fn conclude(&self) {
         let _slot = lock(&self.0.error);
+        self.end();
+    }
+
+    fn end(&self) {
         self.0.ended.send_replace(true);
+        for bell in lock(&self.0.bells).drain(..).filter_map(|bell| bell.upgrade()) {
+            bell.notify_all();
+        }
+    }
+
+    /// What threads of the session wait on for more to do: it rings at the end too.
+    #[must_use]
+    pub fn bell(&self) -> Arc<Condvar> {
+        let bell = Arc::new(Condvar::new());
+        lock(&self.0.bells).push(Arc::downgrade(&bell));
+        bell
     }
 
     /// `Err` when the session has ended.
@@ -80,4 +97,34 @@ impl Default for Fate {
 /// Locks, also when a thread died while it held the lock: the session is failing then, and its counters may be read.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn the_end_wakes_who_waits_on_a_bell() {
+        for end in [Fate::conclude, |fate: &Fate| fate.fail(SessionError::Internal("test"))] {
+            let fate = Fate::new();
+            let (bell, gate) = (fate.bell(), Mutex::new(()));
+            let begun = Instant::now();
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    let mut held = lock(&gate);
+                    let deadline = Duration::from_secs(30);
+                    while fate.check().is_ok() && begun.elapsed() < deadline {
+                        held = bell.wait_timeout(held, deadline).unwrap().0;
+                    }
+                });
+                // Until the other thread waits, it holds the gate; a ring before that would be missed.
+                std::thread::sleep(Duration::from_millis(50));
+                drop(lock(&gate));
+                end(&fate);
+            });
+            assert!(begun.elapsed() < Duration::from_secs(10), "it slept on");
+        }
+    }
 }

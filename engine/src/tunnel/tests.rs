@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
+use super::greet::greet_within;
 use super::issue::{Request, issue};
 use super::keygen::{keygen, write_identity};
 use super::scratch::Scratch;
@@ -59,7 +60,7 @@ async fn meet(receiver: Identity, sender: Identity, name: Option<&str>) -> Seen 
     let connector = Connector::with_timing(target, &sender, timing()).unwrap();
     let sending = async {
         let mut stream = connector.connect().await?;
-        match greet_within(&mut stream, timing()).await {
+        match greet_within(&mut stream, &[], timing()).await {
             Ok(version) => Ok((stream, version)),
             Err(GreetError::Refused(refused)) => Err(refused),
             Err(other) => panic!("{other:?}"),
@@ -67,7 +68,7 @@ async fn meet(receiver: Identity, sender: Identity, name: Option<&str>) -> Seen 
     };
     let receiving = async {
         let (mut stream, _stranger) = acceptor.accept().await.unwrap().complete().await?;
-        greet_within(&mut stream, timing()).await.unwrap();
+        greet_within(&mut stream, &[], timing()).await.unwrap();
         Ok(stream)
     };
     let (sender, receiver) = timeout(AT_MOST, async { tokio::join!(sending, receiving) }).await.unwrap();

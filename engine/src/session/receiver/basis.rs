@@ -67,10 +67,10 @@ impl Job {
 }
 
 /// Files waiting to be read, and leaves waiting to be answered.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct BasisQueue {
     state: Mutex<State>,
-    changed: Condvar,
+    changed: Arc<Condvar>,
 }
 
 #[derive(Debug, Default)]
@@ -109,6 +109,11 @@ enum Task {
 }
 
 impl BasisQueue {
+    /// No files yet.
+    pub fn new(fate: &Fate) -> Self {
+        Self { state: Mutex::default(), changed: fate.bell() }
+    }
+
     /// One more file; bounded by the open batches it belongs to.
     pub fn push(&self, job: Job) {
         let mut state = lock(&self.state);

@@ -148,7 +148,7 @@ fn receiving(
         links: Links::default(),
         inodes: Inodes::default(),
         alike: Alike::default(),
-        basis: BasisQueue::default(),
+        basis: BasisQueue::new(fate),
         cache: std::mem::take(&mut ready.cache),
         tally: slot.tally_of(&hello.run),
         peer: Mutex::default(),
@@ -418,7 +418,7 @@ async fn follow(
 async fn take_lanes(mut admitted: lanes::Receiver<AdmittedLane>, receiving: Arc<Receiving>, crew: Arc<Crew>) {
     let mut readers = JoinSet::new();
     while let Some((outbox, inbox)) = admitted.recv().await {
-        let queue = Arc::new(LaneQueue::default());
+        let queue = Arc::new(LaneQueue::new(&receiving.fate));
         let writer = Writer {
             receiving: Arc::clone(&receiving),
             queue: Arc::clone(&queue),

@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use crate::delta::content_digest;
 use crate::session::error::SessionError;
 use crate::session::extent::Compared;
-use crate::session::fate::{Ended, LOOK_AGAIN, lock};
+use crate::session::fate::{Ended, Fate, LOOK_AGAIN, lock};
 use crate::tunnel::Outbox;
 use crate::types::limits::{LANE_ACK_EVERY, LANE_CREDIT};
 use crate::types::{BatchId, EntryIndex, Name, RelPath, Stage};
@@ -24,10 +24,10 @@ use super::context::Receiving;
 use super::links::Failure;
 
 /// Frames of a lane that are not yet written; bounded by the lane's credit.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct LaneQueue {
     state: Mutex<Queue>,
-    more: Condvar,
+    more: Arc<Condvar>,
 }
 
 #[derive(Debug, Default)]
@@ -40,6 +40,11 @@ struct Queue {
 const OVERHEAD_MAX: usize = 8 * 1_048_576;
 
 impl LaneQueue {
+    /// No frames yet.
+    pub fn new(fate: &Fate) -> Self {
+        Self { state: Mutex::default(), more: fate.bell() }
+    }
+
     /// Adds a frame. `false` when the peer sent more than its credit.
     pub fn push(&self, frame: Frame) -> bool {
         let mut queue = lock(&self.state);

@@ -3,17 +3,17 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::delta::{Anchors, session_key};
 use crate::plan::{Excludes, XattrPolicy};
 use crate::session::crew::Crew;
 use crate::session::error::SessionError;
 use crate::session::fate::{EXPLANATION, Fate, lock};
-use crate::tunnel::{self, Inbox, Outbox};
+use crate::tunnel::{self, Inbox, Outbox, Stream};
 use crate::types::{Outcome, limits};
 use crate::volume::keeps_selinux;
 use crate::wire::{Hello, LaneHello, Message, Report, Welcome};
@@ -29,6 +29,9 @@ use super::{SendVolume, random};
 /// The receiver may first have to end an older session of ours.
 const WELCOME_DEADLINE: Duration = Duration::from_secs(60);
 
+/// How long a connection may stand before its first word: the receiver lets it go after `HANDSHAKE_DEADLINE`.
+const EARLY_MAX: Duration = Duration::from_secs(5);
+
 /// A lane as opened.
 struct Lane {
     outbox: Outbox,
@@ -39,11 +42,12 @@ struct Lane {
 pub async fn run(job: &SendVolume) -> Result<Report, SessionError> {
     let nonce = random::<16>()?;
     let (control, mut inbox) = introduce(job, nonce).await?;
+    let lanes = dial_lanes(job);
     let welcome = receive_welcome(&mut inbox).await?;
     for note in &welcome.notes {
         job.tally.note(note);
     }
-    let lanes = open_lanes(job, &welcome).await?;
+    let lanes = open_lanes(job, &welcome, lanes).await?;
     let fate = Fate::new();
     let sending = Arc::new(Sending {
         fate: fate.clone(),
@@ -63,7 +67,7 @@ pub async fn run(job: &SendVolume) -> Result<Report, SessionError> {
         session_key: session_key(&nonce, &welcome.nonce, welcome.epoch),
         control: control.clone(),
         book: Book::default(),
-        work: WorkQueue::default(),
+        work: WorkQueue::new(&fate),
         changed: ChangedPaths::default(),
         peer: Mutex::default(),
         reported: AtomicBool::new(false),
@@ -90,9 +94,6 @@ async fn say_goodbye(control: Outbox, error: &SessionError) {
 
 async fn introduce(job: &SendVolume, nonce: [u8; 16]) -> Result<(Outbox, Inbox), SessionError> {
     let mut stream = job.dial.dial().await?;
-    tunnel::greet(&mut stream).await?;
-    job.connections.fetch_add(1, Relaxed);
-    let (control, inbox) = tunnel::open(stream, Arc::clone(&job.meter), job.pace.clone());
     let hello = Hello {
         features: 0,
         run: job.run.clone(),
@@ -103,9 +104,9 @@ async fn introduce(job: &SendVolume, nonce: [u8; 16]) -> Result<(Outbox, Inbox),
         lanes: job.lanes,
         options: job.options.clone(),
     };
-    // A connection that is gone already says so when it is read.
-    let _ = control.post(Message::Hello(hello).encode());
-    Ok((control, inbox))
+    tunnel::greet_with(&mut stream, &Message::Hello(hello).encode(), &job.meter).await?;
+    job.connections.fetch_add(1, Relaxed);
+    Ok(tunnel::open(stream, Arc::clone(&job.meter), job.pace.clone()))
 }
 
 async fn receive_welcome(inbox: &mut Inbox) -> Result<Welcome, SessionError> {
@@ -120,14 +121,32 @@ async fn receive_welcome(inbox: &mut Inbox) -> Result<Welcome, SessionError> {
     }
 }
 
+/// A connection that is to become a lane, and since when it stands; given up when nobody waits for it.
+struct Dialled(JoinHandle<Result<(Stream, Instant), SessionError>>);
+
+impl Drop for Dialled {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Begins to connect the lanes while the receiver looks at the hello: two round trips less.
+fn dial_lanes(job: &SendVolume) -> Vec<Dialled> {
+    let dial_one = |_| {
+        let dial = job.dial.clone();
+        Dialled(tokio::spawn(async move { Ok((dial.dial().await?, Instant::now())) }))
+    };
+    (0..job.lanes).map(dial_one).collect()
+}
+
 /// Opens the lanes; the first must stand, a further one may be refused by what lies between.
-async fn open_lanes(job: &SendVolume, welcome: &Welcome) -> Result<Vec<Lane>, SessionError> {
+async fn open_lanes(job: &SendVolume, welcome: &Welcome, dialled: Vec<Dialled>) -> Result<Vec<Lane>, SessionError> {
     let mut lanes = Vec::new();
     let mut opening = JoinSet::new();
-    for lane in 0..job.lanes.min(welcome.lanes) {
+    for (lane, dialled) in (0..welcome.lanes).zip(dialled) {
         let (dial, meter, pace) = (job.dial.clone(), Arc::clone(&job.meter), job.pace.clone());
         let hello = LaneHello { epoch: welcome.epoch, token: welcome.token, lane };
-        opening.spawn(async move { open_lane(&dial, meter, pace, hello).await });
+        opening.spawn(async move { open_lane(&dial, dialled, (meter, pace), hello).await });
     }
     let mut failure = None;
     while let Some(opened) = opening.join_next().await {
@@ -151,14 +170,17 @@ async fn open_lanes(job: &SendVolume, welcome: &Welcome) -> Result<Vec<Lane>, Se
 
 async fn open_lane(
     dial: &super::Dial,
-    meter: Arc<tunnel::Meter>,
-    pace: Option<Arc<tunnel::Pace>>,
+    mut dialled: Dialled,
+    (meter, pace): (Arc<tunnel::Meter>, Option<Arc<tunnel::Pace>>),
     hello: LaneHello,
 ) -> Result<Lane, SessionError> {
-    let mut stream = dial.dial().await?;
-    tunnel::greet(&mut stream).await?;
+    let gone = SessionError::Internal("a connecting task ended without a word");
+    let mut stream = match (&mut dialled.0).await.map_err(|_| gone)?? {
+        (stream, since) if since.elapsed() < EARLY_MAX => stream,
+        _ => dial.dial().await?,
+    };
+    tunnel::greet_with(&mut stream, &Message::LaneHello(hello).encode(), &meter).await?;
     let (outbox, mut inbox) = tunnel::open(stream, meter, pace);
-    let _ = outbox.post(Message::LaneHello(hello).encode());
     let frame = tokio::time::timeout(limits::HANDSHAKE_DEADLINE, inbox.recv())
         .await
         .map_err(|_| SessionError::Link(tunnel::LinkError::Silent))??;

@@ -27,13 +27,18 @@ pub enum Work {
 }
 
 /// A queue of work; bounded by the credit of the batches and segments it comes from.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct WorkQueue {
     queue: Mutex<VecDeque<Work>>,
-    more: Condvar,
+    more: Arc<Condvar>,
 }
 
 impl WorkQueue {
+    /// Nothing to do yet.
+    pub fn new(fate: &Fate) -> Self {
+        Self { queue: Mutex::default(), more: fate.bell() }
+    }
+
     /// Adds work at the end.
     pub fn push(&self, work: Work) {
         lock(&self.queue).push_back(work);
