@@ -13,7 +13,7 @@ use crate::session::fate::{Ended, Fate, LOOK_AGAIN, lock};
 use crate::tunnel::Outbox;
 use crate::types::limits::{DATA_LEN_MAX, LANE_ACK_EVERY, LANE_CREDIT};
 use crate::types::{BatchId, EntryIndex, Name, RelPath, Stage};
-use crate::volume::{self, FileWriter, Identity};
+use crate::volume::{self, FileWriter, Status};
 use crate::wire::{DataView, FileEnd, FileState, Frame, FrameKind, Message, PackItem, PackView, RunKind, Runs};
 
 use super::arriving::{Arriving, End};
@@ -244,17 +244,17 @@ impl Writer {
                 }
                 match FileWriter::in_place(&place.dir, name, status, plan.entry.mtime)? {
                     Some(writer) => Ok(writer),
-                    None => self.rebuild(place, name, status.identity),
+                    None => self.rebuild(place, name, status),
                 }
             }
-            How::Rebuild(status) => self.rebuild(place, name, status.identity),
+            How::Rebuild(status) => self.rebuild(place, name, status),
             How::CreateBeside | How::Replace | How::Compare(_) | How::Discard => {
                 FileWriter::temporary(&place.dir, &self.receiving.temporary(), None)
             }
         }
     }
 
-    pub(super) fn rebuild(&self, place: &Place, name: &Name, basis: Identity) -> Result<FileWriter, volume::Error> {
+    pub(super) fn rebuild(&self, place: &Place, name: &Name, basis: &Status) -> Result<FileWriter, volume::Error> {
         match FileWriter::temporary(&place.dir, &self.receiving.temporary(), Some((name, basis))) {
             // What may not be read was not compared either: everything comes.
             Err(error) if error.is_privilege() => FileWriter::temporary(&place.dir, &self.receiving.temporary(), None),
@@ -307,7 +307,7 @@ impl Writer {
         let How::Rebuild(status) = &arriving.plan.how else { return Ok(()) };
         let begun = arriving.begin(|stretches| {
             batch.place.touch();
-            let writer = self.rebuild(&batch.place, &arriving.plan.entry.name, status.identity)?;
+            let writer = self.rebuild(&batch.place, &arriving.plan.entry.name, status)?;
             for (offset, len) in stretches {
                 writer.copy_from_basis(*offset, *len)?;
             }
