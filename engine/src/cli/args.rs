@@ -264,7 +264,7 @@ mod tests {
     fn options_of_later_issues_are_unknown() {
         let known = ["ferry", "sync", "a", "b"];
         assert!(Cli::try_parse_from(known).is_ok());
-        for later in ["--compress=auto", "--metrics=:1", "--progress=rsync"] {
+        for later in ["--metrics=:1", "--progress=rsync"] {
             assert!(Cli::try_parse_from(known.into_iter().chain([later])).is_err(), "{later}");
         }
         assert!(Cli::try_parse_from(["ferry", "bench"]).is_err());

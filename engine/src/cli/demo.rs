@@ -18,7 +18,7 @@ use super::job::{self, Failure};
 use super::{demo_data, units};
 use crate::session::{self, Progress, ReceiveRun, RunReport, SendRun, Stop, VerifyReport, VerifyRun, VolumeReport};
 use crate::tunnel::{self, Acceptor, Connector, HostPort, Identity, Role, Target};
-use crate::types::{Bounds, Options, Outcome, OwnerPolicy, StatePlace, VolumeName};
+use crate::types::{Bounds, Compress, Options, Outcome, OwnerPolicy, StatePlace, VolumeName};
 
 /// The name in the demo's certificate.
 const HOST: &str = "localhost";
@@ -179,6 +179,7 @@ async fn copy(stage: &Stage, console: &Console, stop: &Stop) -> Result<RunReport
         chown: None,
         one_file_system: false,
         lanes: 2,
+        compress: Compress::Auto,
         retry_for: RETRY_FOR,
         bwlimit: None,
         connector,

@@ -6,7 +6,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Args, ValueEnum};
 
 use super::values::{self, Lanes};
-use crate::types::{LossKind, Owner, RootAttrs, RunId, SelinuxPolicy, StatePlace};
+use crate::types::{Compress, LossKind, Owner, RootAttrs, RunId, SelinuxPolicy, StatePlace};
 
 /// What a sender asks, shared by `send` and `sync`.
 #[derive(Debug, Args)]
@@ -42,6 +42,10 @@ pub struct TransferArgs {
     /// Data connections: a number up to 8, or auto.
     #[arg(long, value_name = "N|auto", default_value = "auto", value_parser = values::lanes)]
     pub connections: Lanes,
+    /// Compress what is sent: auto (while that is measured to be faster; never in sync, which has no network), off, zstd, or
+    /// zstd:LEVEL (1 is fast, 19 small).
+    #[arg(long, value_name = "HOW", default_value = "auto", value_parser = values::compress)]
+    pub compress: Compress,
     /// Leave owners to the destination.
     #[arg(long)]
     pub no_owner: bool,

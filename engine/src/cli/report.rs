@@ -213,6 +213,8 @@ fn bytes_record(count: &BytesCount) -> Value {
     json!({
         "total": count.total,
         "literal": count.literal,
+        "compressed": count.compressed,
+        "compressed_to": count.compressed_to,
         "copied": count.copied,
         "holes": count.holes,
         "trusted": count.trusted,
@@ -235,6 +237,8 @@ fn add_entries(sum: &mut EntriesCount, more: &EntriesCount) {
 fn add_bytes(sum: &mut BytesCount, more: &BytesCount) {
     sum.total = sum.total.saturating_add(more.total);
     sum.literal = sum.literal.saturating_add(more.literal);
+    sum.compressed = sum.compressed.saturating_add(more.compressed);
+    sum.compressed_to = sum.compressed_to.saturating_add(more.compressed_to);
     sum.copied = sum.copied.saturating_add(more.copied);
     sum.holes = sum.holes.saturating_add(more.holes);
     sum.trusted = sum.trusted.saturating_add(more.trusted);

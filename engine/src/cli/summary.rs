@@ -86,6 +86,10 @@ fn bytes(volume: &VolumeReport, side: Side) -> String {
     if let Some(rate) = units::rate(count.literal, volume.elapsed).filter(|_| count.literal > 0) {
         text += &format!(" ({rate})");
     }
+    if count.compressed > 0 {
+        let (from, to) = (units::bytes(count.compressed), units::bytes(count.compressed_to));
+        text += &format!(", {from} of it compressed to {to}");
+    }
     let parts = [(count.copied, "compared equal"), (count.holes, "holes"), (count.trusted, "trusted, not compared")];
     for (amount, what) in parts.into_iter().filter(|(amount, _)| *amount > 0) {
         text += &format!(", {} {what}", units::bytes(amount));
@@ -152,6 +156,15 @@ mod tests {
                 "  bytes    3.00 MiB: 1.00 MiB sent (512 KiB/s), 2.00 MiB trusted, not compared",
             ]
         );
+    }
+
+    #[test]
+    fn what_was_compressed_is_said_with_what_it_took() {
+        let mut squeezed = ending(Outcome::Clean);
+        squeezed.volumes[0].bytes.compressed = 768 << 10;
+        squeezed.volumes[0].bytes.compressed_to = 64 << 10;
+        let text = lines(&squeezed, false).join("\n");
+        assert!(text.contains("1.00 MiB sent (512 KiB/s), 768 KiB of it compressed to 64.0 KiB, 2.00 MiB"), "{text}");
     }
 
     #[test]

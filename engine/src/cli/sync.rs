@@ -24,6 +24,7 @@ pub fn run(args: &SyncArgs, console: &Arc<Console>) -> Exit {
             chown: transfer.chown,
             one_file_system: transfer.one_file_system,
             lanes: transfer.lanes,
+            compress: transfer.compress,
             bwlimit: transfer.bwlimit.and_then(std::num::NonZeroU64::new),
         };
         job.drive(|progress, stop| async move { Ok(session::sync(run, progress, stop).await) })

@@ -8,7 +8,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::types::{LossKind, Owner, RunId, StatePlace, VolumeName, limits};
+use crate::types::{Compress, LossKind, Owner, RunId, StatePlace, VolumeName, ZstdLevel, limits};
 
 /// Why a value was not understood. The sentence says what was expected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,6 +36,9 @@ pub enum ValueError {
     /// Not a number of connections.
     #[error("connections are a number from 1 to {}, or auto", limits::LANES_MAX)]
     Lanes,
+    /// Not a way to compress.
+    #[error("compression is auto, off, zstd, or zstd:LEVEL with a level from 1 to {}", ZstdLevel::MAX)]
+    Compress,
     /// Not a kind of loss.
     #[error("there is no such kind of loss; the kinds are {}", loss_words())]
     Loss,
@@ -184,6 +187,24 @@ pub fn lanes(text: &str) -> Result<Lanes, ValueError> {
     }
 }
 
+/// `auto`, `off`, `zstd` or `zstd:LEVEL`.
+///
+/// # Errors
+/// [`ValueError::Compress`] for anything else.
+pub fn compress(text: &str) -> Result<Compress, ValueError> {
+    match text {
+        "auto" => Ok(Compress::Auto),
+        "off" => Ok(Compress::Off),
+        "zstd" => Ok(Compress::Zstd(ZstdLevel::DEFAULT)),
+        _ => {
+            let level = text.strip_prefix("zstd:").ok_or(ValueError::Compress)?;
+            let plain = level.bytes().all(|b| b.is_ascii_digit());
+            let level = level.parse().ok().filter(|_| plain).and_then(ZstdLevel::new);
+            level.map(Compress::Zstd).ok_or(ValueError::Compress)
+        }
+    }
+}
+
 /// One kind of loss by its word.
 ///
 /// # Errors
@@ -277,6 +298,20 @@ mod tests {
         for bad in ["0", "9", "256", "many", ""] {
             assert_eq!(lanes(bad), Err(ValueError::Lanes), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn compression_is_measured_off_or_a_level() {
+        assert_eq!(compress("auto"), Ok(Compress::Auto));
+        assert_eq!(compress("off"), Ok(Compress::Off));
+        assert_eq!(compress("zstd"), compress("zstd:3"));
+        assert_eq!(compress("zstd:19"), Ok(Compress::Zstd(ZstdLevel::new(19).unwrap())));
+        for bad in ["", "on", "zstd:", "zstd:0", "zstd:20", "zstd:-1", "zstd:+1", "zstd:1 ", "zstd:999", "gzip", "Zstd"]
+        {
+            assert_eq!(compress(bad), Err(ValueError::Compress), "{bad:?}");
+        }
+        let sentence = ValueError::Compress.to_string();
+        assert!(sentence.contains("auto, off, zstd") && sentence.contains("1 to 19"), "{sentence}");
     }
 
     #[test]

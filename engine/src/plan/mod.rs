@@ -6,12 +6,14 @@
 //!  inode  > LinkTable     one content, several names
 //!  path   > Excludes      not ours
 //!  xattrs > XattrPolicy, xattr_changes
+//!  frames > Compression   whether the next one is compressed
 //! ```
 //!
 //! Nothing here reads a disk or a clock, and nothing here does what it decides: a table of inputs and outputs tests all
 //! of it. Whether a decision may be carried out (bounds, dry run, deletes last) is for the session.
 
 mod compare;
+mod compression;
 mod excludes;
 mod links;
 mod merge;
@@ -19,6 +21,7 @@ mod temporary;
 mod xattrs;
 
 pub use compare::{AttributeDiff, Existing, Policy, Verdict, compare, must_break};
+pub use compression::{Compression, FrameCoding, Probed, SentFrame};
 pub use excludes::{ExcludeError, Excludes};
 pub use links::{LinkTable, SeenLink};
 pub use merge::{Merge, Step};

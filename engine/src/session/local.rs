@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use crate::tunnel::{Meter, Pace};
-use crate::types::{ChownTo, Options, Outcome, RunId, StatePlace, VolumeName, WireCount};
+use crate::types::{ChownTo, Compress, Options, Outcome, RunId, StatePlace, VolumeName, WireCount};
 use crate::volume::Volume;
 
 use super::progress::{Phase, Progress};
@@ -37,6 +37,8 @@ pub struct SyncRun {
     pub one_file_system: bool,
     /// Threads that read and write contents.
     pub lanes: u8,
+    /// Whether content is compressed between the two halves; by itself never, for there is no network to spare.
+    pub compress: Compress,
     /// Bytes a second between the two halves.
     pub bwlimit: Option<NonZeroU64>,
     /// Takes the changes of a dry run.
@@ -75,6 +77,7 @@ pub async fn sync(run: SyncRun, progress: Arc<Progress>, stop: Stop) -> RunRepor
         chown: run.chown,
         one_file_system: run.one_file_system,
         lanes: run.lanes,
+        compress: if run.compress == Compress::Auto { Compress::Off } else { run.compress },
         retry_for: Duration::ZERO,
         dial: Dial::Memory(door),
         meter: Arc::new(Meter::default()),

@@ -81,6 +81,9 @@ pub struct Tally {
     pub(crate) vanished: AtomicU64,
     pub(crate) bytes_total: AtomicU64,
     pub(crate) literal: AtomicU64,
+    /// Of them, those that crossed compressed, and what these took on the wire.
+    pub(crate) compressed: AtomicU64,
+    pub(crate) compressed_to: AtomicU64,
     pub(crate) copied: AtomicU64,
     pub(crate) holes: AtomicU64,
     pub(crate) items: AtomicU64,
@@ -238,6 +241,8 @@ impl Tally {
             bytes: BytesCount {
                 total,
                 literal,
+                compressed: self.compressed.load(Relaxed),
+                compressed_to: self.compressed_to.load(Relaxed),
                 copied,
                 holes,
                 trusted: if stale > 0 { 0 } else { rest(total, &[literal, copied, holes]) },

@@ -20,7 +20,7 @@ pub use entry::{Content, Device, Entry, EntryKind, FileContent, Mode, Owner, Xat
 pub use ids::{BatchId, DirId, EntryIndex, Epoch, LinkGroup, RunId, SegmentIndex, SourceInstance, Token};
 pub use loss::{LossCounts, LossKind, LossSet};
 pub use name::{Escaped, Name, NameError, RelPath, VolumeName};
-pub use options::{Bounds, ChownTo, Options, OwnerPolicy, RootAttrs, SelinuxPolicy, StatePlace};
+pub use options::{Bounds, ChownTo, Compress, Options, OwnerPolicy, RootAttrs, SelinuxPolicy, StatePlace, ZstdLevel};
 pub use outcome::{BytesCount, EntriesCount, Exit, Outcome, WireCount};
 pub use problem::{Problem, Problems, Stage};
 pub use shape::Shape;

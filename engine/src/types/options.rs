@@ -37,6 +37,41 @@ pub struct Options {
     pub excludes: Vec<String>,
 }
 
+/// Whether content is compressed on the wire. The sender's own business; the receiver only agrees to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compress {
+    /// While that is measured to be faster.
+    #[default]
+    Auto,
+    /// Never.
+    Off,
+    /// Whatever shrinks, at this level.
+    Zstd(ZstdLevel),
+}
+
+/// A level of zstd's: 1 is fast, 19 small.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ZstdLevel(u8);
+
+impl ZstdLevel {
+    /// What zstd itself takes unless told.
+    pub const DEFAULT: Self = Self(3);
+    /// The highest level; those beyond it need memory out of proportion to what they gain on pieces this small.
+    pub const MAX: u8 = 19;
+
+    /// A level from 1 to [`Self::MAX`].
+    #[must_use]
+    pub fn new(level: u8) -> Option<Self> {
+        (1..=Self::MAX).contains(&level).then_some(Self(level))
+    }
+
+    /// The number.
+    #[must_use]
+    pub fn number(self) -> u8 {
+        self.0
+    }
+}
+
 /// Where a destination remembers its large files' leaves between runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum StatePlace {

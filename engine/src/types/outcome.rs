@@ -101,8 +101,12 @@ pub struct EntriesCount {
 pub struct BytesCount {
     /// All regular files' sizes.
     pub total: u64,
-    /// Sent as they are.
+    /// Sent, compressed or as they are.
     pub literal: u64,
+    /// Of them, those that crossed compressed.
+    pub compressed: u64,
+    /// What these took on the wire.
+    pub compressed_to: u64,
     /// Compared equal leaf by leaf, not sent.
     pub copied: u64,
     /// Holes, neither read nor sent.

@@ -21,14 +21,14 @@ const COMPRESSED: u64 = 1;
 const BESIDE: u64 = 2;
 const DELTA: u64 = 4;
 
-/// How the content of a data frame is written on the wire.
+/// How contents are written on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coding {
     /// As it is.
     Plain,
     /// As one zstd frame. Only with the feature that both sides named.
     Zstd,
-    /// As an rsync delta against a part of the basis.
+    /// As an rsync delta against a part of the basis; a data frame only.
     Delta {
         /// Where the part begins.
         from: u64,
@@ -91,9 +91,13 @@ pub struct PackView<'a> {
     pub items: Vec<(EntryIndex, PackItem)>,
     /// The payload up to the digest: the first part of what the digest is over.
     pub covered: &'a [u8],
-    /// Over `covered` and `contents`.
+    /// Over `covered` and the plain contents.
     pub digest: Digest,
-    /// The contents of the whole items, one after the other; their lengths add up to it.
+    /// How the contents are written: plain or zstd.
+    pub coding: Coding,
+    /// Plain bytes of the whole items together, at most `FRAME_LEN_MAX`.
+    pub len: u64,
+    /// The contents of the whole items, one after the other: `len` bytes, or fewer unless they are plain.
     pub contents: &'a [u8],
 }
 
@@ -186,6 +190,16 @@ pub fn data_frame<E>(
     Ok(writer.finish())
 }
 
+/// Makes a data frame of content that was compressed to one zstd frame, fewer bytes than `head.len`; `digest` is made over
+/// the head's bytes, which it gets, and the plain content, which the caller has. The frame says "zstd", whatever `head` says.
+#[must_use]
+pub fn compressed_frame(head: &DataHead, compressed: &[u8], digest: impl FnOnce(&[u8]) -> Digest) -> Vec<u8> {
+    let mut writer = FrameWriter::with_capacity(FrameKind::Data, HEAD_LEN_MAX + compressed.len());
+    writer.uint(head.batch.0).uint(head.index.0).uint(head.offset).uint(head.len);
+    writer.uint(if head.beside { BESIDE | COMPRESSED } else { COMPRESSED });
+    sealed_frame(writer, compressed, |said, _| digest(said))
+}
+
 /// Makes a data frame of a delta against the `reach` bytes of the basis at `from`; `digest` is made over the head's bytes,
 /// which it gets, and the plain content, which the caller has. Such a frame is always one that is written beside.
 #[must_use]
@@ -198,10 +212,7 @@ pub fn delta_frame(
     let mut writer = FrameWriter::with_capacity(FrameKind::Data, HEAD_LEN_MAX + 20 + delta.len());
     writer.uint(head.batch.0).uint(head.index.0).uint(head.offset).uint(head.len);
     writer.uint(BESIDE | DELTA).uint(from).uint(reach);
-    let covered = writer.payload().len();
-    writer.raw(&[0; DIGEST_LEN]).raw(delta);
-    seal(&mut writer, covered, |said, _| digest(said));
-    writer.finish()
+    sealed_frame(writer, delta, |said, _| digest(said))
 }
 
 /// Makes a pack: `contents` are those of the items that are whole, one after the other, in the order of `items`, whose
@@ -214,7 +225,26 @@ pub fn pack_frame(
     contents: &[u8],
     digest: impl FnOnce(&[u8], &[u8]) -> Digest,
 ) -> Vec<u8> {
-    let mut writer = FrameWriter::reusing(FrameKind::Pack, buffer, HEAD_LEN_MAX + items.len() * 6 + contents.len());
+    let room = HEAD_LEN_MAX + items.len() * 6 + contents.len();
+    let writer = FrameWriter::reusing(FrameKind::Pack, buffer, room);
+    sealed_frame(pack_head(writer, batch, items, 0), contents, digest)
+}
+
+/// Makes a pack of contents that were compressed to one zstd frame, fewer bytes than they have together; `digest` is made over
+/// the head's bytes, which it gets, and the plain contents, which the caller has.
+#[must_use]
+pub fn compressed_pack_frame(
+    batch: BatchId,
+    items: &[(EntryIndex, PackItem)],
+    compressed: &[u8],
+    digest: impl FnOnce(&[u8]) -> Digest,
+) -> Vec<u8> {
+    let writer = FrameWriter::with_capacity(FrameKind::Pack, HEAD_LEN_MAX + items.len() * 6 + compressed.len());
+    sealed_frame(pack_head(writer, batch, items, COMPRESSED), compressed, |said, _| digest(said))
+}
+
+/// The head of a pack with these flags.
+fn pack_head(mut writer: FrameWriter, batch: BatchId, items: &[(EntryIndex, PackItem)], flags: u64) -> FrameWriter {
     writer.uint(batch.0).uint(items.len() as u64);
     let mut indexes = Indexes::default();
     for (index, item) in items {
@@ -227,14 +257,19 @@ pub fn pack_frame(
         };
         writer.uint(indexes.difference(*index)).uint(state).uint(len);
     }
-    writer.uint(0_u8);
-    let covered = writer.payload().len();
-    writer.raw(&[0; DIGEST_LEN]).raw(contents);
-    seal(&mut writer, covered, digest);
-    writer.finish()
+    writer.uint(flags);
+    writer
 }
 
 const DIGEST_LEN: usize = 32;
+
+/// The whole frame of a head, the digest, and what follows it.
+fn sealed_frame(mut writer: FrameWriter, payload: &[u8], digest: impl FnOnce(&[u8], &[u8]) -> Digest) -> Vec<u8> {
+    let covered = writer.payload().len();
+    writer.raw(&[0; DIGEST_LEN]).raw(payload);
+    seal(&mut writer, covered, digest);
+    writer.finish()
+}
 
 /// Puts the digest between the `covered` bytes of the payload and the content.
 fn seal(writer: &mut FrameWriter, covered: usize, digest: impl FnOnce(&[u8], &[u8]) -> Digest) {
@@ -260,10 +295,7 @@ impl<'a> DataView<'a> {
         end_of_operation("data", offset, len)?;
         let (covered, digest, payload) = sealed(frame, cursor)?;
         let found = payload.len() as u64;
-        // What does not shrink is sent plain, so any other payload is the shorter one.
-        if if coding == Coding::Plain { found != len } else { found >= len } {
-            return Err(WireError::Contents { expected: len, found });
-        }
+        fits(coding, len, found)?;
         let head = DataHead { batch, index, offset, len: len as u32, coding, beside: flags & BESIDE != 0 };
         Ok(Self { head, covered, digest, payload })
     }
@@ -290,13 +322,16 @@ impl<'a> PackView<'a> {
             }
             items.push((index, item));
         }
-        cursor.flags("flags of a pack", 0)?;
-        let (covered, digest, contents) = sealed(frame, cursor)?;
-        let found = contents.len() as u64;
-        if found != expected {
-            return Err(WireError::Contents { expected, found });
+        let compressed = cursor.flags("flags of a pack", COMPRESSED)? != 0;
+        let coding = if compressed { Coding::Zstd } else { Coding::Plain };
+        // A plain one is bounded by its frame; a compressed one must not unfold to more.
+        if expected > limits::FRAME_LEN_MAX as u64 {
+            let (field, max) = ("length of a pack", limits::FRAME_LEN_MAX as u64);
+            return Err(WireError::Bound { field, value: expected, min: 0, max });
         }
-        Ok(Self { batch, items, covered, digest, contents })
+        let (covered, digest, contents) = sealed(frame, cursor)?;
+        fits(coding, expected, contents.len() as u64)?;
+        Ok(Self { batch, items, covered, digest, coding, len: expected, contents })
     }
 }
 
@@ -329,6 +364,12 @@ fn expect(frame: &Frame, kind: FrameKind) -> Result<Cursor<'_>, WireError> {
         return Err(WireError::OtherKind(frame.kind()));
     }
     Ok(frame.cursor())
+}
+
+/// Whether so many bytes can hold `expected` of content. What does not shrink is sent plain, so any other payload is the shorter one.
+fn fits(coding: Coding, expected: u64, found: u64) -> Result<(), WireError> {
+    let fits = if coding == Coding::Plain { found == expected } else { found < expected };
+    if fits { Ok(()) } else { Err(WireError::Contents { expected, found }) }
 }
 
 /// What was read so far, the digest, and what follows it.

@@ -1,7 +1,7 @@
 //! Golden bytes: each message, with every field set, is exactly these bytes. A change here is a change of the protocol.
 
 use super::sample;
-use super::{DataView, Frame, FrameKind, Message, PackView};
+use super::{Coding, DataView, Frame, FrameKind, Message, PackView};
 
 /// Prefix, type and payload of the samples.
 const GOLDEN: [(FrameKind, &str); 28] = [
@@ -60,12 +60,29 @@ const GOLDEN: [(FrameKind, &str); 28] = [
     ),
 ];
 
+/// The same two with compressed contents.
+const GOLDEN_COMPRESSED: [(FrameKind, &str); 2] = [
+    (
+        FrameKind::Pack,
+        "00000038 30 82010600000203010001020001030001040001000101dddddddddddddddddddddddddddddddddddddddddddd \
+          dddddddddddddddddddd7a",
+    ),
+    (
+        FrameKind::Data,
+        "0000002b 31 8201068080040303dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd7a73",
+    ),
+];
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn golden(kind: FrameKind) -> Vec<u8> {
-    let (_, text) = GOLDEN.iter().find(|(of, _)| *of == kind).unwrap();
+    golden_of(&GOLDEN, kind)
+}
+
+fn golden_of(list: &[(FrameKind, &str)], kind: FrameKind) -> Vec<u8> {
+    let (_, text) = list.iter().find(|(of, _)| *of == kind).unwrap();
     let digits: String = text.split_whitespace().collect();
     (0..digits.len() / 2).map(|n| u8::from_str_radix(&digits[2 * n..2 * n + 2], 16).unwrap()).collect()
 }
@@ -93,6 +110,8 @@ fn messages_are_written_as_these_bytes() {
     }
     assert_eq!(hex(&sample::pack()), hex(&golden(FrameKind::Pack)));
     assert_eq!(hex(&sample::data()), hex(&golden(FrameKind::Data)));
+    assert_eq!(hex(&sample::compressed_pack()), hex(&golden_of(&GOLDEN_COMPRESSED, FrameKind::Pack)));
+    assert_eq!(hex(&sample::compressed_data()), hex(&golden_of(&GOLDEN_COMPRESSED, FrameKind::Data)));
 }
 
 #[test]
@@ -121,9 +140,16 @@ fn contents_are_lent_out_of_these_bytes() {
     let pack = frame(&golden(FrameKind::Pack));
     let view = PackView::parse(&pack).unwrap();
     assert_eq!((view.items.len(), view.contents), (6, b"xyz".as_slice()));
+    assert_eq!((view.coding, view.len), (Coding::Plain, 3));
     assert_eq!(view.digest.0, [0xdd; 32]);
     let data = frame(&golden(FrameKind::Data));
     let view = DataView::parse(&data).unwrap();
     assert_eq!((view.head.offset, view.payload), (65_536, b"abc".as_slice()));
     assert_eq!(view.digest.0, [0xdd; 32]);
+    let pack = frame(&golden_of(&GOLDEN_COMPRESSED, FrameKind::Pack));
+    let view = PackView::parse(&pack).unwrap();
+    assert_eq!((view.coding, view.len, view.contents), (Coding::Zstd, 3, b"z".as_slice()));
+    let data = frame(&golden_of(&GOLDEN_COMPRESSED, FrameKind::Data));
+    let view = DataView::parse(&data).unwrap();
+    assert_eq!((view.head.coding, view.head.len, view.payload), (Coding::Zstd, 3, b"zs".as_slice()));
 }

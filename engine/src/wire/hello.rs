@@ -15,6 +15,9 @@ use super::frame::{Frame, FrameKind, FrameWriter};
 /// Notes of a welcome.
 pub const NOTES_MAX: usize = 16;
 
+/// Feature: contents may be compressed.
+pub const FEATURE_ZSTD: u64 = 1;
+
 const RUN_LEN_MAX: usize = 64;
 
 /// The sender opens a session on one volume.

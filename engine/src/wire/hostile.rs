@@ -175,7 +175,8 @@ fn every_cut_of_every_message_is_refused() {
 #[test]
 fn changed_messages_are_messages_or_errors() {
     let mut random = Random(9);
-    let bodies = bodies();
+    let compressed = [sample::compressed_pack(), sample::compressed_data()].map(|frame| frame[4..].to_vec());
+    let bodies = [bodies(), compressed.to_vec()].concat();
     let (mut good, mut bad) = (0, 0);
     for _ in 0..60_000 {
         let mut body = bodies[random.below(bodies.len() as u64) as usize].clone();

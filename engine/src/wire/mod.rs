@@ -36,13 +36,13 @@ use crate::types::{BatchId, Outcome, Problem};
 
 pub use batch::{Batch, BatchEncoder, ListEnd, REPEATED_LEN_MAX};
 pub use contents::{
-    Coding, DataHead, DataView, FileEnd, FileState, PackItem, PackView, RUNS_MAX, Run, RunKind, Runs, data_frame,
-    delta_frame, pack_frame,
+    Coding, DataHead, DataView, FileEnd, FileState, PackItem, PackView, RUNS_MAX, Run, RunKind, Runs, compressed_frame,
+    compressed_pack_frame, data_frame, delta_frame, pack_frame,
 };
 pub use control::{Item, ItemChange, Pass, PassEnd, PassKind, RootEntry};
 pub use error::WireError;
 pub use frame::{Frame, FrameKind, PREFIX_LEN, frame_len};
-pub use hello::{Hello, LaneHello, NOTES_MAX, Refuse, RefuseReason, Welcome};
+pub use hello::{FEATURE_ZSTD, Hello, LaneHello, NOTES_MAX, Refuse, RefuseReason, Welcome};
 pub use need::{Ask, Have, Leaves, Need, NeedItem, Pages};
 pub use preamble::{PREAMBLE_LEN, PreambleError, VERSIONS, agree, preamble};
 pub use report::Report;

@@ -21,7 +21,7 @@ pub struct Report {
     pub updated: u64,
     /// Entries removed.
     pub deleted: u64,
-    /// Content bytes: written (`literal`), copied, holes and trusted. `total` does not travel and arrives as 0.
+    /// Content bytes: written (`literal`), copied, holes and trusted. The other figures do not travel and arrive as 0.
     pub bytes: BytesCount,
     /// Problems the receiver met, those not sent in full included.
     pub problems_total: u64,
@@ -33,7 +33,7 @@ impl Report {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut writer = FrameWriter::with_capacity(FrameKind::Report, 256);
         writer.uint(place(&Outcome::ALL, self.outcome)).text(&self.text, TEXT_LEN_MAX);
-        let BytesCount { total: _, literal, copied, holes, trusted } = self.bytes;
+        let BytesCount { literal, copied, holes, trusted, total: _, compressed: _, compressed_to: _ } = self.bytes;
         let figures = [self.created, self.updated, self.deleted, literal, copied, holes, trusted, self.problems_total];
         for figure in figures {
             writer.uint(figure);
@@ -52,11 +52,11 @@ impl Report {
         let (created, updated) = (cursor.uint("created")?, cursor.uint("updated")?);
         let deleted = cursor.uint("deleted")?;
         let bytes = BytesCount {
-            total: 0,
             literal: cursor.uint("bytes written")?,
             copied: cursor.uint("bytes copied")?,
             holes: cursor.uint("bytes of holes")?,
             trusted: cursor.uint("bytes trusted")?,
+            ..BytesCount::default()
         };
         let problems_total = cursor.uint("problems")?;
         let loss = loss(&mut cursor)?;

@@ -10,7 +10,7 @@ use crate::types::{
 use super::{
     Ask, Batch, Coding, DataHead, FileEnd, FileState, Have, Hello, Item, ItemChange, LaneHello, Leaves, ListEnd,
     Message, Need, NeedItem, PackItem, Pages, Pass, PassEnd, PassKind, Refuse, RefuseReason, Report, RootEntry, Run,
-    RunKind, Runs, Signatures, Sketch, Welcome, data_frame, pack_frame,
+    RunKind, Runs, Signatures, Sketch, Welcome, compressed_frame, compressed_pack_frame, data_frame, pack_frame,
 };
 
 pub(super) fn name(text: &str) -> Name {
@@ -102,7 +102,7 @@ pub(super) fn report() -> Report {
         created: 1,
         updated: 2,
         deleted: 3,
-        bytes: BytesCount { total: 0, literal: 4, copied: 5, holes: 6, trusted: 7 },
+        bytes: BytesCount { literal: 4, copied: 5, holes: 6, trusted: 7, ..BytesCount::default() },
         problems_total: 8,
         loss,
     }
@@ -194,14 +194,33 @@ pub(super) fn data() -> Vec<u8> {
     data_frame(Vec::new(), &head, fill, digest).unwrap()
 }
 
+const ITEMS: [(EntryIndex, PackItem); 6] = [
+    (EntryIndex(0), PackItem::Whole(2)),
+    (EntryIndex(3), PackItem::Changed),
+    (EntryIndex(4), PackItem::Vanished),
+    (EntryIndex(5), PackItem::Unreadable),
+    (EntryIndex(6), PackItem::Same),
+    (EntryIndex(7), PackItem::Whole(1)),
+];
+
 pub(super) fn pack() -> Vec<u8> {
-    let items = [
-        (EntryIndex(0), PackItem::Whole(2)),
-        (EntryIndex(3), PackItem::Changed),
-        (EntryIndex(4), PackItem::Vanished),
-        (EntryIndex(5), PackItem::Unreadable),
-        (EntryIndex(6), PackItem::Same),
-        (EntryIndex(7), PackItem::Whole(1)),
-    ];
-    pack_frame(Vec::new(), BatchId(130), &items, b"xyz", digest)
+    pack_frame(Vec::new(), BatchId(130), &ITEMS, b"xyz", digest)
+}
+
+/// A pack whose contents are compressed to something that no zstd would make: this room does not look at it.
+pub(super) fn compressed_pack() -> Vec<u8> {
+    compressed_pack_frame(BatchId(130), &ITEMS, b"z", |said| digest(said, &[]))
+}
+
+/// Data, compressed likewise.
+pub(super) fn compressed_data() -> Vec<u8> {
+    let head = DataHead {
+        batch: BatchId(130),
+        index: EntryIndex(6),
+        offset: 65_536,
+        len: 3,
+        coding: Coding::Plain,
+        beside: true,
+    };
+    compressed_frame(&head, b"zs", |said| digest(said, &[]))
 }

@@ -4,7 +4,7 @@ use clap::Parser;
 
 use super::*;
 use crate::cli::args::{Cli, Command};
-use crate::types::{LossKind, OwnerPolicy, RootAttrs, SelinuxPolicy};
+use crate::types::{Compress, LossKind, OwnerPolicy, RootAttrs, SelinuxPolicy, ZstdLevel};
 
 fn receive(args: &[&str]) -> Result<ReceiveConfig, ConfigError> {
     match Cli::try_parse_from(["ferry", "receive"].iter().chain(args)).unwrap().command {
@@ -143,7 +143,7 @@ fn options_that_make_no_sense_together_are_refused() {
 fn every_shared_option_reaches_the_session() {
     let plain = sync(&[]).unwrap();
     assert_eq!(plain.options, crate::types::Options::default());
-    let typed = "--delete --checksum --verify --delete-excluded --one-file-system --bwlimit 1M --connections 3 --no-owner \
+    let typed = "--delete --checksum --verify --delete-excluded --one-file-system --bwlimit 1M --connections 3 --compress zstd:7 --no-owner \
                  --no-xattrs --selinux skip --root-attrs copy --accept-loss ownership,devices --allow-empty-source \
                  --max-delete 7 --exclude *.tmp --exclude !keep.tmp";
     let all = sync(&typed.split_whitespace().collect::<Vec<_>>()).unwrap();
@@ -151,6 +151,7 @@ fn every_shared_option_reaches_the_session() {
     assert!(options.delete && options.checksum && options.verify && options.delete_excluded);
     assert!(options.allow_empty_source && !options.xattrs && !options.dry_run && all.one_file_system);
     assert_eq!((options.max_delete, all.lanes, all.bwlimit), (Some(7), 3, Some(1 << 20)));
+    assert_eq!((all.compress, plain.compress), (Compress::Zstd(ZstdLevel::new(7).unwrap()), Compress::Auto));
     assert_eq!((options.owner, options.selinux), (OwnerPolicy::Ignore, SelinuxPolicy::Skip));
     assert_eq!(options.root_attrs, RootAttrs::Copy);
     assert!(options.accept_loss.contains(LossKind::Ownership) && options.accept_loss.contains(LossKind::Devices));

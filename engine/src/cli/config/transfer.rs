@@ -7,7 +7,7 @@ use crate::cli::args::{SyncArgs, VerifyArgs};
 use crate::cli::flags::{Selinux, TransferArgs};
 use crate::cli::values::Lanes;
 use crate::cli::{files, places};
-use crate::types::{ChownTo, LossSet, Options, OwnerPolicy, StatePlace, limits};
+use crate::types::{ChownTo, Compress, LossSet, Options, OwnerPolicy, StatePlace, limits};
 
 /// More lanes than this gain nothing on one machine (engine-rules, measured limits); `--connections` may still ask for them.
 const LANES_AUTO_MAX: usize = 4;
@@ -23,6 +23,8 @@ pub struct TransferConfig {
     pub one_file_system: bool,
     /// Data connections, 1 to [`limits::LANES_MAX`].
     pub lanes: u8,
+    /// Whether content is compressed.
+    pub compress: Compress,
     /// Bytes a second, at least 1.
     pub bwlimit: Option<u64>,
 }
@@ -92,6 +94,7 @@ impl TransferConfig {
             chown: args.chown.map(ChownTo),
             one_file_system: args.one_file_system,
             lanes: lanes(args.connections),
+            compress: args.compress,
             bwlimit: args.bwlimit,
         })
     }

@@ -11,7 +11,15 @@ fn volume(name: &str, outcome: Outcome) -> VolumeReport {
         outcome,
         text: None,
         entries: EntriesCount { scanned: 10, created: 1, updated: 2, unchanged: 3, deleted: 4, vanished: 5 },
-        bytes: BytesCount { total: 100, literal: 10, copied: 20, holes: 30, trusted: 40 },
+        bytes: BytesCount {
+            total: 100,
+            literal: 10,
+            compressed: 8,
+            compressed_to: 3,
+            copied: 20,
+            holes: 30,
+            trusted: 40,
+        },
         problems: Problems::default(),
         loss: LossCounts::default(),
         notes: Vec::new(),
@@ -58,7 +66,18 @@ fn the_report_has_the_promised_fields_and_sums() {
         report["entries"],
         json!({"scanned": 20, "created": 2, "updated": 4, "unchanged": 6, "deleted": 8, "vanished": 10})
     );
-    assert_eq!(report["bytes"], json!({"total": 200, "literal": 20, "copied": 40, "holes": 60, "trusted": 80}));
+    assert_eq!(
+        report["bytes"],
+        json!({
+            "total": 200,
+            "literal": 20,
+            "compressed": 16,
+            "compressed_to": 6,
+            "copied": 40,
+            "holes": 60,
+            "trusted": 80
+        })
+    );
     assert_eq!(report["wire"], json!({"sent": 1, "received": 2, "connections": 3, "reconnects": 4}));
     assert_eq!(report["loss"], json!({"ownership": 7}));
     assert_eq!((&report["problems_total"], &report["elapsed_ms"]), (&json!(1), &json!(1500)));

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::delta::{content_digest, patch};
+use crate::delta::{Decompressor, content_digest, patch};
 use crate::session::fate::Ended;
 use crate::types::{Entry, Stage, limits};
 use crate::volume::Status;
@@ -16,7 +16,7 @@ use crate::wire::{Coding, DataView};
 use super::arriving::Arriving;
 use super::batches::{How, OpenBatch};
 use super::context::{PassMode, Receiving};
-use super::writer::{Writer, path};
+use super::writer::{WRONG_DIGEST, Writer, path};
 
 /// Free bytes that are left alone when room for a second copy is looked for.
 const ROOM_LEFT_MIN: u64 = 64 * 1_048_576;
@@ -52,13 +52,21 @@ impl Writer {
     }
 
     /// The plain content of a data frame, checked; nothing when it cannot be made, and the file has failed then.
-    pub(super) fn content<'a>(&self, arriving: &Arriving, view: &DataView<'a>) -> Result<Option<Cow<'a, [u8]>>, Ended> {
+    pub(super) fn content<'a>(
+        &self,
+        arriving: &Arriving,
+        view: &DataView<'a>,
+        decompressor: &'a mut Decompressor,
+    ) -> Result<Option<Cow<'a, [u8]>>, Ended> {
         let receiving = &self.receiving;
         let matches = |content: &[u8]| content_digest(&receiving.session_key, view.covered, content) == view.digest;
         match view.head.coding {
             Coding::Plain if matches(view.payload) => Ok(Some(Cow::Borrowed(view.payload))),
-            Coding::Plain => Err(receiving.broke("content arrived with a wrong digest")),
-            Coding::Zstd => Err(receiving.broke("it sent compressed content, which was not agreed")),
+            Coding::Plain => Err(receiving.broke(WRONG_DIGEST)),
+            Coding::Zstd => match receiving.decompressed(decompressor, view.payload, view.head.len.into())? {
+                content if matches(content) => Ok(Some(Cow::Borrowed(content))),
+                _ => Err(receiving.broke(WRONG_DIGEST)),
+            },
             Coding::Delta { .. } if arriving.has_failed() => Ok(None),
             Coding::Delta { from, reach } => {
                 let window = arriving.read_basis(from, reach);

@@ -63,6 +63,8 @@ pub struct Receiving {
     /// What the sender met.
     pub peer: Mutex<Problems>,
     pub progress: Arc<Progress>,
+    /// Compressed content was agreed.
+    pub takes_compressed: bool,
     /// Whether the root directory's own attributes are those of the source.
     pub copies_root: bool,
     /// The volume was empty when the session began: the first pass brings contents unasked.

@@ -14,6 +14,7 @@ mod batches;
 mod beside;
 mod cache;
 mod collected;
+mod compressed;
 mod consider;
 mod context;
 mod existing;

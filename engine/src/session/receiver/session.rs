@@ -17,7 +17,7 @@ use crate::session::sender::random;
 use crate::tunnel::{Inbox, Outbox};
 use crate::types::{Epoch, LeafKey, Options, Outcome, RootAttrs, SessionKey, Token, limits};
 use crate::volume::{self, Lock, Volume, keeps_selinux};
-use crate::wire::{Hello, Message, PassKind, Refuse, RefuseReason, Report, Welcome};
+use crate::wire::{FEATURE_ZSTD, Hello, Message, PassKind, Refuse, RefuseReason, Report, Welcome};
 
 use super::alike::Alike;
 use super::basis::{self, BasisQueue, Question};
@@ -93,7 +93,7 @@ pub async fn run(
     let lanes_allowed = hello.lanes.min(limits::LANES_MAX as u8);
     registry.expect_lanes(epoch, token, lanes_allowed, admit);
     let welcome = Welcome {
-        features: 0,
+        features: hello.features & FEATURE_ZSTD,
         epoch,
         token,
         nonce,
@@ -153,6 +153,7 @@ fn receiving(
         tally: slot.tally_of(&hello.run),
         peer: Mutex::default(),
         progress: Arc::clone(&registry.progress),
+        takes_compressed: hello.features & FEATURE_ZSTD != 0,
         copies_root: ready.copies_root,
         empty: ready.empty,
         missing: ready.missing,

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-use crate::delta::content_digest;
+use crate::delta::{Decompressor, content_digest};
 use crate::session::error::SessionError;
 use crate::session::extent::Compared;
 use crate::session::fate::{Ended, Fate, LOOK_AGAIN, lock};
@@ -14,7 +14,7 @@ use crate::tunnel::Outbox;
 use crate::types::limits::{DATA_LEN_MAX, LANE_ACK_EVERY, LANE_CREDIT};
 use crate::types::{BatchId, EntryIndex, Name, RelPath, Stage};
 use crate::volume::{self, FileWriter, Status};
-use crate::wire::{DataView, FileEnd, FileState, Frame, FrameKind, Message, PackItem, PackView, RunKind, Runs};
+use crate::wire::{Coding, DataView, FileEnd, FileState, Frame, FrameKind, Message, PackItem, PackView, RunKind, Runs};
 
 use super::arriving::{Arriving, End};
 use super::basis::Job;
@@ -40,6 +40,7 @@ struct Queue {
 
 /// Buffers that are kept: as many frames of data as are read while one is written.
 const SPARE_MAX: usize = 8;
+pub(super) const WRONG_DIGEST: &str = "content arrived with a wrong digest";
 
 /// What frames may weigh beyond the content they carry: heads, runs, ends.
 const OVERHEAD_MAX: usize = 8 * 1_048_576;
@@ -108,11 +109,12 @@ impl Writer {
     /// Works until the session ends.
     pub fn run(mut self) -> Result<(), Ended> {
         let receiving = Arc::clone(&self.receiving);
+        let mut decompressor = Decompressor::default();
         loop {
             let frame = self.queue.pop(&receiving)?;
             match frame.kind() {
-                FrameKind::Pack => self.pack(&frame)?,
-                FrameKind::Data => self.data(&frame)?,
+                FrameKind::Pack => self.pack(&frame, &mut decompressor)?,
+                FrameKind::Data => self.data(&frame, &mut decompressor)?,
                 FrameKind::Runs | FrameKind::FileEnd => self.small(&frame)?,
                 _ => return Err(receiving.broke("it sent a message on a data connection that does not belong there")),
             }
@@ -140,15 +142,17 @@ impl Writer {
         batch.ok_or_else(|| self.receiving.broke("it sent content for a batch that awaits none"))
     }
 
-    fn pack(&mut self, frame: &Frame) -> Result<(), Ended> {
+    fn pack(&mut self, frame: &Frame, decompressor: &mut Decompressor) -> Result<(), Ended> {
         let receiving = Arc::clone(&self.receiving);
         let view = PackView::parse(frame).map_err(|e| self.wire_error(e))?;
-        if content_digest(&receiving.session_key, view.covered, view.contents) != view.digest {
-            return Err(receiving.broke("content arrived with a wrong digest"));
+        let contents = receiving.unpacked(&view, decompressor)?;
+        if content_digest(&receiving.session_key, view.covered, contents) != view.digest {
+            return Err(receiving.broke(WRONG_DIGEST));
         }
-        receiving.charge(view.contents.len() as u64)?;
+        receiving.charge(view.len)?;
+        receiving.came_compressed(view.coding, view.len, view.contents);
         let batch = self.open_batch(view.batch)?;
-        let mut rest = view.contents;
+        let mut rest = contents;
         let mut settled = 0;
         for (index, item) in &view.items {
             let Some(plan) = batch.take(*index) else {
@@ -166,7 +170,7 @@ impl Writer {
             settled += 1;
         }
         receiving.settled(&batch, settled);
-        self.taken += view.contents.len() as u64;
+        self.taken += view.len;
         Ok(())
     }
 
@@ -262,7 +266,7 @@ impl Writer {
         }
     }
 
-    fn data(&mut self, frame: &Frame) -> Result<(), Ended> {
+    fn data(&mut self, frame: &Frame, decompressor: &mut Decompressor) -> Result<(), Ended> {
         let receiving = Arc::clone(&self.receiving);
         let view = DataView::parse(frame).map_err(|e| self.wire_error(e))?;
         let (len, offset) = (u64::from(view.head.len), view.head.offset);
@@ -274,7 +278,7 @@ impl Writer {
         } else {
             self.begin(&batch, &arriving)?
         }
-        let content = self.content(&arriving, &view)?;
+        let content = self.content(&arriving, &view, decompressor)?;
         if let Some(content) = &content {
             receiving.collect(&arriving, offset, len, &Origin::Bytes(content));
         }
@@ -293,7 +297,11 @@ impl Writer {
             | How::InPlace(_)
             | How::Rebuild(_)
             | How::Replace => {
-                let literal = view.payload.len() as u64;
+                let literal = match view.head.coding {
+                    Coding::Plain | Coding::Zstd => len,
+                    Coding::Delta { .. } => view.payload.len() as u64,
+                };
+                receiving.came_compressed(view.head.coding, len, view.payload);
                 receiving.tally.add(|t| &t.literal, literal);
                 receiving.tally.add(|t| &t.copied, len - literal);
             }

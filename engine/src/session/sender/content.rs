@@ -1,13 +1,16 @@
 //! The frames of a large file's content: pieces as runs, data and deltas, each with the digest of what was read.
 
+use std::convert::Infallible;
+
 use crate::delta::{Piece, Window, content_digest, diff};
 use crate::session::error::SessionError;
-use crate::session::fate::Ended;
+use crate::session::fate::{Ended, lock};
 use crate::types::limits::DATA_LEN_MAX;
 use crate::wire::{self, Coding, DataHead, Message, Run, RunKind, Runs};
 
 use super::large::LargeFile;
 use super::reader::Reader;
+use super::shrink::Load;
 
 /// The file that operations are for, and how the receiver must write it.
 #[derive(Clone, Copy, Debug)]
@@ -57,17 +60,35 @@ impl Reader {
     pub(super) fn plain(&self, target: &Target<'_>, at: u64, bytes: &[u8]) -> Result<(), Ended> {
         let mut at = at;
         for chunk in bytes.chunks(DATA_LEN_MAX) {
-            let sent: Result<(), std::convert::Infallible> = self.data(target, at, chunk.len() as u64, |into| {
-                into.copy_from_slice(chunk);
-                Ok(())
-            })?;
-            let Ok(()) = sent;
+            self.chunk(&head(target, at, chunk.len() as u64), chunk)?;
             at += chunk.len() as u64;
         }
         Ok(())
     }
 
-    /// One data frame whose content `fill` reads straight into it.
+    /// One data frame of content that is here, compressed if that is in order and it shrinks.
+    fn chunk(&self, head: &DataHead, content: &[u8]) -> Result<(), Ended> {
+        let key = &self.sending.session_key;
+        let (frame, compressed_to) = match lock(&self.shrinker).shrink(content) {
+            Some(short) => {
+                let digest = |said: &[u8]| content_digest(key, said, content);
+                (wire::compressed_frame(head, short, digest), Some(short.len() as u64))
+            }
+            None => {
+                let fill = |into: &mut [u8]| -> Result<(), Infallible> {
+                    into.copy_from_slice(content);
+                    Ok(())
+                };
+                let Ok(frame) =
+                    wire::data_frame(self.lane.spare(), head, fill, |said, held| content_digest(key, said, held));
+                (frame, None)
+            }
+        };
+        let content = content.len() as u64;
+        self.send_content(frame, &Load { content, literal: content, compressed_to })
+    }
+
+    /// One data frame whose content `fill` reads: straight into it when it is sent as it is.
     pub(super) fn data<E>(
         &self,
         target: &Target<'_>,
@@ -77,10 +98,23 @@ impl Reader {
     ) -> Result<Result<(), E>, Ended> {
         let key = &self.sending.session_key;
         let head = head(target, offset, len);
-        match wire::data_frame(self.lane.spare(), &head, fill, |said, held| content_digest(key, said, held)) {
-            Ok(frame) => self.send_content(frame, len, len).map(Ok),
-            Err(error) => Ok(Err(error)),
+        if lock(&self.shrinker).is_plain() {
+            let frame = wire::data_frame(self.lane.spare(), &head, fill, |said, held| content_digest(key, said, held));
+            return match frame {
+                Ok(frame) => {
+                    self.send_content(frame, &Load { content: len, literal: len, compressed_to: None }).map(Ok)
+                }
+                Err(error) => Ok(Err(error)),
+            };
         }
+        let mut room = std::mem::take(&mut lock(&self.shrinker).room);
+        room.resize(head.len as usize, 0);
+        let sent = match fill(&mut room) {
+            Ok(()) => self.chunk(&head, &room).map(Ok),
+            Err(error) => Ok(Err(error)),
+        };
+        lock(&self.shrinker).room = room;
+        sent
     }
 
     /// The bytes of a window, as what makes them from the basis when that is shorter; how many bytes that saved.
@@ -106,7 +140,8 @@ impl Reader {
             content_digest(key, said, bytes)
         });
         self.sending.tally.add(|t| &t.copied, len - sent);
-        self.send_content(frame, len, sent).map(|()| len - sent)
+        let load = Load { content: len, literal: sent, compressed_to: None };
+        self.send_content(frame, &load).map(|()| len - sent)
     }
 
     pub(super) fn runs(&self, target: &Target<'_>, offset: u64, runs: &[Run]) -> Result<(), Ended> {

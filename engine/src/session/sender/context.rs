@@ -10,7 +10,7 @@ use crate::session::fate::{Fate, lock};
 use crate::session::progress::Progress;
 use crate::session::report::Tally;
 use crate::tunnel::Outbox;
-use crate::types::{ChownTo, LeafKey, Options, Problem, Problems, RelPath, SessionKey, Stage, limits};
+use crate::types::{ChownTo, Compress, LeafKey, Options, Problem, Problems, RelPath, SessionKey, Stage, limits};
 use crate::volume::Volume;
 use crate::wire::Message;
 
@@ -28,6 +28,8 @@ pub struct Sending {
     pub xattrs: XattrPolicy,
     pub leaf_key: LeafKey,
     pub anchors: Anchors,
+    /// How content is compressed; not at all when the receiver does not take it.
+    pub compress: Compress,
     pub session_key: SessionKey,
     pub control: Outbox,
     pub book: Book,

@@ -21,6 +21,7 @@ mod passes;
 mod reader;
 mod scan;
 mod session;
+mod shrink;
 mod work;
 
 use std::num::NonZeroU64;
@@ -32,7 +33,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use crate::tunnel::{self, Connector, Meter, Pace, Stream, memory_pair};
-use crate::types::{ChownTo, Options, Outcome, RunId, Shape, SourceInstance, VolumeName, WireCount, limits};
+use crate::types::{ChownTo, Compress, Options, Outcome, RunId, Shape, SourceInstance, VolumeName, WireCount, limits};
 use crate::volume::Volume;
 use crate::wire::Report;
 
@@ -64,6 +65,8 @@ pub struct SendRun {
     pub one_file_system: bool,
     /// Data connections.
     pub lanes: u8,
+    /// Whether content is compressed, if the receiver can take it.
+    pub compress: Compress,
     /// Time without progress before the network is given up.
     pub retry_for: Duration,
     /// Bytes a second on the wire, all connections together.
@@ -84,6 +87,7 @@ pub struct SendVolume {
     pub chown: Option<ChownTo>,
     pub one_file_system: bool,
     pub lanes: u8,
+    pub compress: Compress,
     pub retry_for: Duration,
     pub dial: Dial,
     pub meter: Arc<Meter>,
@@ -143,6 +147,7 @@ pub async fn send(run: SendRun, progress: Arc<Progress>, stop: Stop) -> RunRepor
             chown: run.chown,
             one_file_system: run.one_file_system,
             lanes: run.lanes,
+            compress: run.compress,
             retry_for: run.retry_for,
             dial: dial.clone(),
             meter: Arc::clone(&meter),

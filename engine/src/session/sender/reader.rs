@@ -2,12 +2,13 @@
 //!
 //! One thread a lane, so that the operations of a segment stay in order. It decides nothing about what is sent.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use crate::delta::{Piece, SegmentLeaves, content_digest, leaf_digests};
 use crate::session::error::SessionError;
-use crate::session::fate::{Ended, Fate};
+use crate::session::fate::{Ended, Fate, lock};
 use crate::tunnel::Outbox;
 use crate::types::{EntryIndex, LeafDigest, RelPath, SegmentIndex, Stage, limits};
 use crate::volume::{Extent, Opened, SourceFile, Stability};
@@ -19,6 +20,7 @@ pub(super) use super::content::Target;
 use super::context::Sending;
 use super::feed::{Answer, Asked, Feed, Parked};
 use super::large::{LargeFile, Opening};
+use super::shrink::{Load, Shrinker};
 use super::work::{LaneCredit, Work};
 
 /// One lane's reading thread.
@@ -29,6 +31,8 @@ pub struct Reader {
     pub credit: Arc<LaneCredit>,
     /// Reused: one segment, or the contents of one pack.
     pub buffer: Vec<u8>,
+    /// Its own; locked for as long as a frame is made.
+    pub shrinker: Mutex<Shrinker>,
 }
 
 /// Reading one stretch of a file failed: the file is void from here.
@@ -39,7 +43,9 @@ impl Reader {
     pub fn run(mut self) -> Result<(), Ended> {
         let sending = Arc::clone(&self.sending);
         loop {
-            match sending.work.pop(&sending.fate)? {
+            let work = sending.work.pop(&sending.fate)?;
+            lock(&self.shrinker).resumed();
+            match work {
                 Work::Pack { batch, indexes } => self.pack(&batch, &indexes)?,
                 Work::Compare { batch, index, leaves } => self.compare_small(&batch, index, &leaves)?,
                 Work::Stretch { file, next, end } => {
@@ -73,10 +79,18 @@ impl Reader {
 
     fn send_pack(&self, batch: &SentBatch, items: &[(EntryIndex, PackItem)], contents: &[u8]) -> Result<(), Ended> {
         let key = &self.sending.session_key;
-        let frame = wire::pack_frame(self.lane.spare(), batch.id, items, contents, |said, held| {
-            content_digest(key, said, held)
-        });
-        self.send_content(frame, contents.len() as u64, contents.len() as u64)
+        let (frame, compressed_to) = match lock(&self.shrinker).shrink(contents) {
+            Some(short) => {
+                let digest = |said: &[u8]| content_digest(key, said, contents);
+                (wire::compressed_pack_frame(batch.id, items, short, digest), Some(short.len() as u64))
+            }
+            None => {
+                let digest = |said: &[u8], held: &[u8]| content_digest(key, said, held);
+                (wire::pack_frame(self.lane.spare(), batch.id, items, contents, digest), None)
+            }
+        };
+        let content = contents.len() as u64;
+        self.send_content(frame, &Load { content, literal: content, compressed_to })
     }
 
     /// Appends a small file's content; what else became of it is its item.
@@ -297,17 +311,33 @@ impl Reader {
         Ok(Ok(()))
     }
 
-    /// Sends a frame of `len` bytes of content, of which `literal` are in it.
-    pub(super) fn send_content(&self, frame: Vec<u8>, len: u64, literal: u64) -> Result<(), Ended> {
-        self.credit.take(len, self.fate())?;
-        self.sending.tally.add(|t| &t.literal, literal);
-        self.sending.progress.bytes_sent.fetch_add(literal, Relaxed);
-        self.send(frame)
+    /// Sends a frame of content.
+    pub(super) fn send_content(&self, frame: Vec<u8>, load: &Load) -> Result<(), Ended> {
+        self.waiting(|| self.credit.take(load.content, self.fate()))?;
+        let tally = &self.sending.tally;
+        tally.add(|t| &t.literal, load.literal);
+        if let Some(bytes) = load.compressed_to {
+            tally.add(|t| &t.compressed, load.literal);
+            tally.add(|t| &t.compressed_to, bytes);
+        }
+        self.sending.progress.bytes_sent.fetch_add(load.literal, Relaxed);
+        let wire = frame.len() as u64;
+        self.send(frame)?;
+        lock(&self.shrinker).sent(load, wire);
+        Ok(())
     }
 
     pub(super) fn send(&self, frame: Vec<u8>) -> Result<(), Ended> {
         self.fate().check()?;
-        self.lane.blocking_send(frame).map_err(|_| Ended)
+        self.waiting(|| self.lane.blocking_send(frame).map_err(|_| Ended))
+    }
+
+    /// Does what may have to wait for room to send, and takes the time.
+    fn waiting(&self, what: impl FnOnce() -> Result<(), Ended>) -> Result<(), Ended> {
+        let since = Instant::now();
+        let done = what();
+        lock(&self.shrinker).waited(since);
+        done
     }
 }
 

@@ -14,15 +14,16 @@ use crate::session::crew::Crew;
 use crate::session::error::SessionError;
 use crate::session::fate::{EXPLANATION, Fate, lock};
 use crate::tunnel::{self, Inbox, Outbox, Stream};
-use crate::types::{Outcome, limits};
+use crate::types::{Compress, Outcome, limits};
 use crate::volume::{self, keeps_selinux};
-use crate::wire::{Hello, LaneHello, Message, Report, Welcome};
+use crate::wire::{FEATURE_ZSTD, Hello, LaneHello, Message, Report, Welcome};
 
 use super::book::Book;
 use super::context::{ChangedPaths, Sending};
 use super::feed::Feed;
 use super::passes::{Passes, Reply};
 use super::reader::Reader;
+use super::shrink::Shrinker;
 use super::work::{LaneCredit, WorkQueue};
 use super::{SendVolume, random};
 
@@ -66,6 +67,7 @@ pub async fn run(job: &SendVolume) -> Result<Report, SessionError> {
         },
         leaf_key: welcome.leaf_key,
         anchors: Anchors::new(&welcome.leaf_key),
+        compress: agreed(job.compress, &welcome)?,
         session_key: session_key(&nonce, &welcome.nonce, welcome.epoch),
         control: control.clone(),
         book: Book::default(),
@@ -97,7 +99,7 @@ async fn say_goodbye(control: Outbox, error: &SessionError) {
 async fn introduce(job: &SendVolume, nonce: [u8; 16]) -> Result<(Outbox, Inbox), SessionError> {
     let mut stream = job.dial.dial().await?;
     let hello = Hello {
-        features: 0,
+        features: features(job.compress),
         run: job.run.clone(),
         instance: job.instance,
         nonce,
@@ -109,6 +111,23 @@ async fn introduce(job: &SendVolume, nonce: [u8; 16]) -> Result<(Outbox, Inbox),
     tunnel::greet_with(&mut stream, &Message::Hello(hello).encode(), &job.meter).await?;
     job.connections.fetch_add(1, Relaxed);
     Ok(tunnel::open(stream, Arc::clone(&job.meter), job.pace.clone()))
+}
+
+/// What this sender can do beyond the least, and wants to.
+fn features(asked: Compress) -> u64 {
+    if asked == Compress::Off { 0 } else { FEATURE_ZSTD }
+}
+
+/// How content is compressed in this session: as was asked, unless the receiver does not take it.
+fn agreed(asked: Compress, welcome: &Welcome) -> Result<Compress, SessionError> {
+    if welcome.features & !features(asked) != 0 {
+        return Err(SessionError::Protocol("it uses a feature that was not asked for".to_owned()));
+    }
+    if asked != Compress::Off && welcome.features & FEATURE_ZSTD == 0 {
+        tracing::info!("the receiver does not take compressed content; sending plain");
+        return Ok(Compress::Off);
+    }
+    Ok(asked)
 }
 
 async fn receive_welcome(inbox: &mut Inbox) -> Result<Welcome, SessionError> {
@@ -214,6 +233,7 @@ async fn converse(
             lane: outbox.clone(),
             credit: Arc::clone(&credit),
             buffer: Vec::new(),
+            shrinker: Mutex::new(Shrinker::new(sending.compress)),
         };
         crew.spawn("ferry-read", move || reader.run());
         tasks.spawn(acknowledgements(inbox, credit, Arc::clone(sending)));

@@ -68,6 +68,34 @@ fn compressed_data_is_shorter_than_what_it_unfolds_to() {
 }
 
 #[test]
+fn compressed_contents_are_lent_out_as_they_came_with_a_digest_over_the_plain_ones() {
+    let seal = |plain: &'static [u8]| move |said: &[u8]| digest(said, plain);
+    let data = frame(&compressed_frame(&DataHead { beside: true, ..HEAD }, b"zst", seal(b"hello")));
+    let view = DataView::parse(&data).unwrap();
+    assert_eq!(view.head, DataHead { beside: true, coding: Coding::Zstd, ..HEAD });
+    assert_eq!((view.payload, view.digest), (b"zst".as_slice(), digest(view.covered, b"hello")));
+    let items = [(EntryIndex(1), PackItem::Whole(3)), (EntryIndex(2), PackItem::Whole(2))];
+    let pack = frame(&compressed_pack_frame(BatchId(5), &items, b"zst", seal(b"hello")));
+    let view = PackView::parse(&pack).unwrap();
+    assert_eq!((view.coding, view.len, view.contents), (Coding::Zstd, 5, b"zst".as_slice()));
+    assert_eq!((view.items.as_slice(), view.digest), (items.as_slice(), digest(view.covered, b"hello")));
+}
+
+#[test]
+fn a_compressed_pack_is_shorter_than_what_it_unfolds_to_and_that_fits_a_frame() {
+    let whole = |count: u32| -> Vec<_> { (0..count).map(|n| (EntryIndex(n), PackItem::Whole(65_536))).collect() };
+    let parse = |items: &[(EntryIndex, PackItem)], payload: &[u8]| {
+        let pack = frame(&compressed_pack_frame(BatchId(5), items, payload, |_| Digest([0; 32])));
+        PackView::parse(&pack).map(|view| view.len)
+    };
+    assert_eq!(parse(&whole(16), b"short"), Ok(1 << 20));
+    assert!(matches!(parse(&whole(17), b"short"), Err(WireError::Bound { field: "length of a pack", .. })));
+    let two = [(EntryIndex(0), PackItem::Whole(2))];
+    assert_eq!(parse(&two, b"ab"), Err(WireError::Contents { expected: 2, found: 2 }));
+    assert_eq!(parse(&[(EntryIndex(0), PackItem::Same)], b""), Err(WireError::Contents { expected: 0, found: 0 }));
+}
+
+#[test]
 fn no_operation_crosses_its_segment() {
     let head = DataHead { offset: HEAD.offset + 1, ..HEAD };
     assert_eq!(
