@@ -4,6 +4,7 @@
 
 mod align;
 mod anchor;
+mod baseline;
 mod digests;
 mod known;
 mod segment;
@@ -12,6 +13,7 @@ mod state;
 
 pub use align::{Aligned, Search, Shift, Surroundings, align};
 pub use anchor::Anchors;
+pub use baseline::{BASELINE_LEN, Baseline};
 pub use digests::{content_digest, leaf_digest, leaf_digests, session_key};
 pub use known::{Known, SegmentLeaves};
 pub use segment::{Basis, Piece, compare_hole, compare_hole_onto, compare_onto, compare_pages, compare_segment};

@@ -1,6 +1,6 @@
 //! The small messages of the control connection: passes, problems, items of a dry run, the end before its time.
 
-use crate::types::{EntryKind, Mode, Outcome, Owner, Problem, RelPath, Stage, Timestamp, Xattrs, limits};
+use crate::types::{EntryKind, Mode, Moment, Outcome, Owner, Problem, RelPath, Stage, Timestamp, Xattrs, limits};
 
 use super::TEXT_LEN_MAX;
 use super::attributes as field;
@@ -164,6 +164,24 @@ impl Item {
     }
 }
 
+/// No further pass: how many problems there were, and when the last pass began if it may be a baseline.
+pub(super) fn encode_finish(problems: u64, listed: Option<Moment>) -> Vec<u8> {
+    let mut writer = FrameWriter::new(FrameKind::Finish);
+    writer.uint(problems);
+    if let Some(listed) = &listed {
+        field::put_moment(writer.out(), listed);
+    }
+    writer.finish()
+}
+
+pub(super) fn decode_finish(frame: &Frame) -> Result<(u64, Option<Moment>), WireError> {
+    let mut cursor = frame.cursor();
+    let problems = cursor.uint("problems")?;
+    let listed = if cursor.remaining() == 0 { None } else { Some(field::moment(&mut cursor)?) };
+    cursor.finish()?;
+    Ok((problems, listed))
+}
+
 pub(super) fn encode_problem(problem: &Problem) -> Vec<u8> {
     let mut writer = FrameWriter::with_capacity(FrameKind::Problem, 256);
     writer.uint(place(&Stage::ALL, problem.stage));
@@ -271,6 +289,19 @@ mod tests {
             let problem = Problem::new(RelPath::root(), stage, "why");
             assert_eq!(decode_problem(&frame(&encode_problem(&problem))), Ok(problem));
         }
+    }
+
+    #[test]
+    fn a_finish_has_a_moment_or_none() {
+        let listed = Moment { wall: Timestamp::new(-7, 999_999_999).unwrap(), up_ns: u64::MAX };
+        for (problems, listed) in [(0, None), (u64::MAX, None), (3, Some(listed))] {
+            assert_eq!(decode_finish(&frame(&encode_finish(problems, listed))), Ok((problems, listed)));
+        }
+        let whole = encode_finish(0, Some(listed));
+        for len in 7..whole.len() {
+            assert!(decode_finish(&frame(&whole[..len])).is_err(), "cut to {len}");
+        }
+        assert_eq!(decode_finish(&frame(&[&*whole, &[0]].concat())), Err(WireError::Trailing(1)));
     }
 
     #[test]

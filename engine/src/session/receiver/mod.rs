@@ -16,6 +16,7 @@ mod cache;
 mod collected;
 mod consider;
 mod context;
+mod ctimes;
 mod existing;
 mod extras;
 mod finish;
@@ -31,6 +32,7 @@ mod session;
 mod single;
 #[cfg(test)]
 mod tests;
+mod unlooked;
 mod writer;
 
 use std::path::PathBuf;

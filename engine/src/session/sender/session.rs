@@ -14,9 +14,9 @@ use crate::session::crew::Crew;
 use crate::session::error::SessionError;
 use crate::session::fate::{EXPLANATION, Fate, lock};
 use crate::tunnel::{self, Inbox, Outbox, Stream};
-use crate::types::{Outcome, limits};
-use crate::volume::keeps_selinux;
-use crate::wire::{Hello, LaneHello, Message, Report, Welcome};
+use crate::types::{Moment, Outcome, Vantage, limits};
+use crate::volume::{keeps_selinux, moment};
+use crate::wire::{BASELINE, Hello, LaneHello, Message, Report, Welcome};
 
 use super::book::Book;
 use super::context::{ChangedPaths, Sending};
@@ -41,12 +41,14 @@ struct Lane {
 /// Runs one session to the receiver's report.
 pub async fn run(job: &SendVolume) -> Result<Report, SessionError> {
     let nonce = random::<16>()?;
-    let (control, mut inbox) = introduce(job, nonce).await?;
+    let vantage = vantage(job);
+    let (control, mut inbox) = introduce(job, nonce, vantage).await?;
     let lanes = dial_lanes(job);
     let welcome = receive_welcome(&mut inbox).await?;
     for note in &welcome.notes {
         job.tally.note(note);
     }
+    let (baseline, remembers) = baseline(&welcome, vantage)?;
     let lanes = open_lanes(job, &welcome, lanes).await?;
     let fate = Fate::new();
     let sending = Arc::new(Sending {
@@ -62,6 +64,8 @@ pub async fn run(job: &SendVolume) -> Result<Report, SessionError> {
             selinux: keeps_selinux(job.options.selinux),
             no_setuid: false,
         },
+        baseline,
+        remembers,
         leaf_key: welcome.leaf_key,
         anchors: Anchors::new(&welcome.leaf_key),
         session_key: session_key(&nonce, &welcome.nonce, welcome.epoch),
@@ -92,10 +96,38 @@ async fn say_goodbye(control: Outbox, error: &SessionError) {
     control.kill();
 }
 
-async fn introduce(job: &SendVolume, nonce: [u8; 16]) -> Result<(Outbox, Inbox), SessionError> {
+/// From where the source is seen, where that may make a baseline: its ctimes tell every change, and attributes are copied.
+fn vantage(job: &SendVolume) -> Option<Vantage> {
+    let options = &job.options;
+    let wanted = options.xattrs && !options.dry_run && !job.volume.shape().is_single();
+    if !wanted || !job.volume.tells_changes() {
+        return None;
+    }
+    let selinux = keeps_selinux(options.selinux);
+    let decides = (job.name.as_str(), job.instance.0, options.owner, options.excludes.as_slice(), options.root_attrs);
+    let decides = format!("{decides:?} {:?} {} {selinux}", job.chown, job.one_file_system);
+    job.volume.vantage(selinux, decides.as_bytes()).ok()
+}
+
+/// The baseline that a receiver gave, if our clock was not set since, and whether it wants the next one.
+fn baseline(welcome: &Welcome, vantage: Option<Vantage>) -> Result<(Option<Moment>, bool), SessionError> {
+    let remembers = welcome.features & BASELINE != 0;
+    if remembers && vantage.is_none() {
+        return Err(SessionError::Protocol("it takes up a feature that was not offered".to_owned()));
+    }
+    let now = moment();
+    let steady = |baseline: &Moment| now.is_some_and(|now| baseline.is_steady_until(&now));
+    Ok((welcome.baseline.filter(steady), remembers))
+}
+
+async fn introduce(
+    job: &SendVolume,
+    nonce: [u8; 16],
+    vantage: Option<Vantage>,
+) -> Result<(Outbox, Inbox), SessionError> {
     let mut stream = job.dial.dial().await?;
     let hello = Hello {
-        features: 0,
+        features: vantage.map_or(0, |_| BASELINE),
         run: job.run.clone(),
         instance: job.instance,
         nonce,
@@ -103,6 +135,7 @@ async fn introduce(job: &SendVolume, nonce: [u8; 16]) -> Result<(Outbox, Inbox),
         source: job.volume.shape(),
         lanes: job.lanes,
         options: job.options.clone(),
+        vantage,
     };
     tunnel::greet_with(&mut stream, &Message::Hello(hello).encode(), &job.meter).await?;
     job.connections.fetch_add(1, Relaxed);
