@@ -9,8 +9,8 @@ use super::Serving;
 use crate::session::stop::Stop;
 use crate::tunnel::{self, Inbox, Meter, Outbox, memory_pair};
 use crate::types::{
-    BatchId, Content, DirId, Entry, FileContent, Mode, Moment, Name, Options, Outcome, Owner, RunId, Shape, SourceInstance,
-    StatePlace, Timestamp, VolumeName, Xattrs,
+    BatchId, Content, DirId, Entry, FileContent, Mode, Moment, Name, Options, Outcome, Owner, RunId, Shape,
+    SourceInstance, StatePlace, Timestamp, VolumeName, Xattrs,
 };
 use crate::wire::{BatchEncoder, Hello, ListEnd, Message, Pass, PassEnd, PassKind, RootEntry};
 
