@@ -56,6 +56,8 @@ pub struct Entries {
     pub unchanged: u64,
     /// Removed.
     pub deleted: u64,
+    /// Left, extended attributes unseen.
+    pub trusted_attributes: u64,
 }
 
 /// One problem.

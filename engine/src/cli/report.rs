@@ -206,6 +206,7 @@ fn entries_record(count: &EntriesCount) -> Value {
         "unchanged": count.unchanged,
         "deleted": count.deleted,
         "vanished": count.vanished,
+        "trusted_attributes": count.trusted_attributes,
     })
 }
 
@@ -232,6 +233,7 @@ fn add_entries(sum: &mut EntriesCount, more: &EntriesCount) {
     sum.unchanged = sum.unchanged.saturating_add(more.unchanged);
     sum.deleted = sum.deleted.saturating_add(more.deleted);
     sum.vanished = sum.vanished.saturating_add(more.vanished);
+    sum.trusted_attributes = sum.trusted_attributes.saturating_add(more.trusted_attributes);
 }
 
 fn add_bytes(sum: &mut BytesCount, more: &BytesCount) {

@@ -72,6 +72,9 @@ fn entries(count: &EntriesCount) -> String {
         let before = if n == 0 { ": " } else { ", " };
         text += &format!("{before}{} {what}", units::count(amount));
     }
+    if count.trusted_attributes > 0 {
+        text += &format!("; attributes of {} trusted by ctime", units::count(count.trusted_attributes));
+    }
     text
 }
 
@@ -165,6 +168,14 @@ mod tests {
         squeezed.volumes[0].bytes.compressed_to = 64 << 10;
         let text = lines(&squeezed, false).join("\n");
         assert!(text.contains("1.00 MiB sent (512 KiB/s), 768 KiB of it compressed to 64.0 KiB, 2.00 MiB"), "{text}");
+    }
+
+    #[test]
+    fn attributes_that_were_not_looked_at_are_said() {
+        let mut trusting = ending(Outcome::Clean);
+        trusting.volumes[0].entries.trusted_attributes = 1_000;
+        let text = lines(&trusting, false).join("\n");
+        assert!(text.contains("1,000 unchanged; attributes of 1,000 trusted by ctime"), "{text}");
     }
 
     #[test]

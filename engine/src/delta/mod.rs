@@ -4,6 +4,7 @@
 
 mod align;
 mod anchor;
+mod baseline;
 mod compress;
 mod digests;
 mod known;
@@ -13,6 +14,7 @@ mod state;
 
 pub use align::{Aligned, Search, Shift, Surroundings, align};
 pub use anchor::Anchors;
+pub use baseline::{BASELINE_LEN, Baseline};
 pub use compress::{Compressor, DecompressError, Decompressor};
 pub use digests::{content_digest, leaf_digest, leaf_digests, session_key};
 pub use known::{Known, SegmentLeaves};

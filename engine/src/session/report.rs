@@ -79,6 +79,8 @@ pub struct Tally {
     pub(crate) updated: AtomicU64,
     pub(crate) deleted: AtomicU64,
     pub(crate) vanished: AtomicU64,
+    /// Entries of the last pass whose extended attributes were not looked at.
+    pub(crate) unlooked: AtomicU64,
     pub(crate) bytes_total: AtomicU64,
     pub(crate) literal: AtomicU64,
     /// Of them, those that crossed compressed, and what these took on the wire.
@@ -120,6 +122,7 @@ impl Tally {
         *lock(&self.loss) = LossCounts::default();
         self.differences.store(0, Relaxed);
         self.items.store(0, Relaxed);
+        self.unlooked.store(0, Relaxed);
     }
 
     /// The problems so far.
@@ -237,6 +240,7 @@ impl Tally {
                 unchanged: rest(scanned, &[created, updated, stale]),
                 deleted: self.deleted.load(Relaxed),
                 vanished: self.vanished.load(Relaxed),
+                trusted_attributes: if compared { self.unlooked.load(Relaxed) } else { 0 },
             },
             bytes: BytesCount {
                 total,

@@ -34,6 +34,11 @@ pub struct RunId(Box<str>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SourceInstance(pub [u8; 16]);
 
+/// What decides which entries and attributes of a volume a process sees: a digest of the volume itself, of the process'
+/// powers and of its options. Who looks from the same one sees the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vantage(pub [u8; 32]);
+
 /// The secret that admits a data connection to its session.
 #[derive(Clone, Copy)]
 pub struct Token(pub [u8; 16]);

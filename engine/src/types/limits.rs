@@ -70,6 +70,10 @@ pub const CACHED_FILES_MAX: usize = 100_000;
 /// Where times are coarse, or cannot be tried: a file that changed less than this ago may change again unseen.
 pub const COARSE_TICK: Duration = Duration::from_secs(2);
 
+/// How far a clock that may be set and one that only goes on may drift apart between two looks: they are read one after the
+/// other. What is more is a clock that was set. Less than half of `CLOCK_TICK`, which has to cover a kernel's step besides.
+pub const CLOCK_STEP_MAX: Duration = Duration::from_millis(5);
+
 /// Batches sent and not yet done.
 pub const BATCHES_OPEN_MAX: usize = 4_096;
 /// Entries sent and not yet done: about 10 MiB on each side.

@@ -17,11 +17,11 @@ mod time;
 
 pub use digest::{Anchor, Digest, LeafDigest, LeafKey, SessionKey};
 pub use entry::{Content, Device, Entry, EntryKind, FileContent, Mode, Owner, Xattr, Xattrs};
-pub use ids::{BatchId, DirId, EntryIndex, Epoch, LinkGroup, RunId, SegmentIndex, SourceInstance, Token};
+pub use ids::{BatchId, DirId, EntryIndex, Epoch, LinkGroup, RunId, SegmentIndex, SourceInstance, Token, Vantage};
 pub use loss::{LossCounts, LossKind, LossSet};
 pub use name::{Escaped, Name, NameError, RelPath, VolumeName};
 pub use options::{Bounds, ChownTo, Compress, Options, OwnerPolicy, RootAttrs, SelinuxPolicy, StatePlace, ZstdLevel};
 pub use outcome::{BytesCount, EntriesCount, Exit, Outcome, WireCount};
 pub use problem::{Problem, Problems, Stage};
 pub use shape::Shape;
-pub use time::Timestamp;
+pub use time::{Moment, Timestamp};

@@ -94,6 +94,8 @@ pub struct EntriesCount {
     pub deleted: u64,
     /// Gone at the source before they could be read; no failure.
     pub vanished: u64,
+    /// Of those unchanged: extended attributes were not looked at, for no ctime had changed since they were equal.
+    pub trusted_attributes: u64,
 }
 
 /// Content bytes, counted by how the destination came to have them.

@@ -16,6 +16,7 @@
 //! what failed, and never calls something done that is not.
 
 mod attributes;
+mod baseline;
 mod basis;
 mod clock;
 mod copying;
@@ -43,6 +44,7 @@ mod writer;
 mod xattrs;
 
 pub use attributes::{Applied, Attributes};
+pub use baseline::moment;
 pub use basis::BasisFile;
 pub use dir::Dir;
 pub use error::{Error, XattrError};

@@ -2,8 +2,8 @@
 //! volume's own root.
 //!
 //! ```text
-//! DIR/NAME-ID                    named by the operator, outside the volume
-//! ROOT/.ferry/magic, leaves      kept out of every listing that is sent, compared or deleted
+//! DIR/NAME-ID, NAME-ID.baseline        named by the operator, outside the volume
+//! ROOT/.ferry/magic, leaves, baseline  kept out of every listing that is sent, compared or deleted
 //! ```
 //! A `.ferry` is ours when its magic stands in it: it is made under a temporary name and gets its own only with the magic
 //! on disk. The state itself is replaced as a whole: written beside, synced, renamed. What it means is not known here.
@@ -29,6 +29,7 @@ const RESERVED: &[u8] = b".ferry";
 const MAGIC_NAME: &[u8] = b"magic";
 const MAGIC: &[u8] = b"ferry keeps its state here; it may be removed when no ferry runs\n";
 const STATE_NAME: &str = "leaves";
+const BASELINE_NAME: &str = "baseline";
 
 /// The place of one volume's state.
 #[derive(Debug)]
@@ -97,6 +98,16 @@ impl StateStore {
     #[must_use]
     pub fn within(volume: &Volume) -> Self {
         Self { place: StorePlace::Within(Arc::clone(volume.root())), name: STATE_NAME.to_owned() }
+    }
+
+    /// The place beside this one for the volume's ctime baseline.
+    #[must_use]
+    pub fn baseline(self) -> Self {
+        let name = match &self.place {
+            StorePlace::Outside(_) => format!("{}.{BASELINE_NAME}", self.name),
+            StorePlace::Within(_) => BASELINE_NAME.to_owned(),
+        };
+        Self { name, ..self }
     }
 
     /// What is kept, to be read from its start; `None` when nothing is.

@@ -2,7 +2,7 @@
 //!
 //! Readers give back values of `types` or an error; no value is mended.
 
-use crate::types::{EntryKind, Mode, Owner, Timestamp, Xattr, Xattrs, limits};
+use crate::types::{EntryKind, Mode, Moment, Owner, Timestamp, Xattr, Xattrs, limits};
 
 use super::cursor::Cursor;
 use super::error::WireError;
@@ -71,6 +71,16 @@ pub(super) fn mtime(cursor: &mut Cursor<'_>, before: i64) -> Result<Timestamp, W
     let secs = before.wrapping_add(cursor.int("mtime seconds")?);
     let nanos = cursor.uint32("mtime nanoseconds", 999_999_999)?;
     Timestamp::new(secs, nanos).ok_or(WireError::Unknown { field: "mtime nanoseconds", value: u64::from(nanos) })
+}
+
+/// Writes a moment: seconds, nanoseconds, nanoseconds since the machine was started.
+pub(super) fn put_moment(out: &mut Vec<u8>, moment: &Moment) {
+    put_mtime(out, moment.wall, 0);
+    put_uint(out, moment.up_ns);
+}
+
+pub(super) fn moment(cursor: &mut Cursor<'_>) -> Result<Moment, WireError> {
+    Ok(Moment { wall: mtime(cursor, 0)?, up_ns: cursor.uint("time since the start")? })
 }
 
 pub(super) fn put_xattrs(out: &mut Vec<u8>, xattrs: &Xattrs) {

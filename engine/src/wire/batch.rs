@@ -4,9 +4,9 @@
 //! owner and extended attributes cost one bit when they repeat. What one bit repeats is bounded too
 //! ([`REPEATED_LEN_MAX`]), or a small frame could unfold to gigabytes of attributes in memory.
 
-use crate::types::{BatchId, DirId, Entry, limits};
+use crate::types::{BatchId, DirId, Entry, EntryIndex, limits};
 
-use super::entry::{ENTRY_WIRE_LEN_MIN, EntryReader, EntryWriter};
+use super::entry::{ENTRY_WIRE_LEN_MIN, EntryReader, EntryWriter, Looked};
 use super::error::WireError;
 use super::frame::{Frame, FrameKind, FrameWriter};
 use super::varint::UINT_LEN_MAX;
@@ -50,12 +50,19 @@ pub struct Batch {
     pub end: ListEnd,
     /// At most `BATCH_ENTRIES_MAX`.
     pub entries: Vec<Entry>,
+    /// Those of them, increasing, whose extended attributes were not looked at: they have none here, whatever they have.
+    pub unlooked: Vec<EntryIndex>,
 }
 
 impl Batch {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut encoder = BatchEncoder::new(self.id, self.dir);
-        self.entries.iter().for_each(|entry| encoder.push(entry));
+        for (index, entry) in (0..).map(EntryIndex).zip(&self.entries) {
+            match self.is_unlooked(index) {
+                true => encoder.push_unlooked(entry),
+                false => encoder.push(entry),
+            }
+        }
         encoder.finish(self.end)
     }
 
@@ -66,13 +73,23 @@ impl Batch {
         let end = cursor.choice("end of the listing", &ListEnd::ALL)?;
         let count = cursor.count("count of entries", limits::BATCH_ENTRIES_MAX, ENTRY_WIRE_LEN_MIN)?;
         let mut entries = Vec::with_capacity(count);
+        let mut unlooked = Vec::new();
         let mut reader = EntryReader::new();
-        for _ in 0..count {
-            let entry = reader.read(&mut cursor, entries.last())?;
+        for index in (0..).map(EntryIndex).take(count) {
+            let (entry, looked) = reader.read(&mut cursor, entries.last())?;
             entries.push(entry);
+            if looked == Looked::No {
+                unlooked.push(index);
+            }
         }
         cursor.finish()?;
-        Ok(Self { id, dir, end, entries })
+        Ok(Self { id, dir, end, entries, unlooked })
+    }
+
+    /// Whether the extended attributes of the entry at `index` were not looked at.
+    #[must_use]
+    pub fn is_unlooked(&self, index: EntryIndex) -> bool {
+        self.unlooked.binary_search(&index).is_ok()
     }
 }
 
@@ -94,6 +111,12 @@ impl BatchEncoder {
     /// Adds an entry. Its name must be greater than that of the one before: the peer refuses anything else.
     pub fn push(&mut self, entry: &Entry) {
         self.entries.write(entry);
+        self.count += 1;
+    }
+
+    /// The same with an entry whose extended attributes were not looked at. It must have none.
+    pub fn push_unlooked(&mut self, entry: &Entry) {
+        self.entries.write_unlooked(entry);
         self.count += 1;
     }
 
@@ -193,10 +216,37 @@ mod tests {
     }
 
     #[test]
-    fn unknown_head_bits_and_kinds_are_refused() {
-        let entry = |head: u8| [head, 0, 1, b'a', 0, 0, 0, 0, 0, 0];
-        assert_eq!(raw(1, &entry(0x83)), Err(WireError::Flags { field: "head of an entry", bits: 0x80 }));
-        assert_eq!(raw(1, &entry(0x07)), Err(WireError::Unknown { field: "kind", value: 7 }));
+    fn unknown_kinds_are_refused() {
+        let entry = [0x07, 0, 1, b'a', 0, 0, 0, 0, 0, 0];
+        assert_eq!(raw(1, &entry), Err(WireError::Unknown { field: "kind", value: 7 }));
+    }
+
+    #[test]
+    fn what_was_not_looked_at_has_no_attributes_and_neither_has_what_repeats_it() {
+        let mut batch = sample::batch();
+        batch.unlooked = [0, 2, 4].map(EntryIndex).into();
+        batch.entries[4].xattrs = Xattrs::default();
+        let back = decode(&batch.encode()).unwrap();
+        assert_eq!(back, batch);
+        assert!(
+            back.is_unlooked(EntryIndex(4)) && !back.is_unlooked(EntryIndex(3)) && !back.is_unlooked(EntryIndex(9))
+        );
+        // Head, shared, suffix, mode, owner, mtime; then the size of a file.
+        let first = [0x80, 0, 1, b'a', 0xa4, 3, 0, 0, 0, 0, 5];
+        let second = [0x38, 0, 1, b'b', 0, 0, 7];
+        let read = raw(2, &[first.as_slice(), &second].concat()).unwrap();
+        assert_eq!(read.unlooked, [EntryIndex(0)]);
+        assert!(read.entries.iter().all(|entry| entry.xattrs.is_empty()));
+        let unlooked_alone = raw(1, &first).unwrap();
+        assert_eq!(unlooked_alone.encode()[9..], first);
+    }
+
+    #[test]
+    fn attributes_that_were_not_looked_at_are_not_as_before() {
+        let first = [0x80, 0, 1, b'a', 0xa4, 3, 0, 0, 0, 0, 5];
+        let refused = Err(WireError::Flags { field: "head of an entry", bits: 0x20 });
+        assert_eq!(raw(2, &[first.as_slice(), &[0xb8, 0, 1, b'b', 0, 0, 7]].concat()), refused);
+        assert_eq!(raw(1, &[0xa0, 0, 1, b'a', 0xa4, 3, 0, 0, 0, 0, 5]), refused);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The small messages of the control connection: passes, problems, items of a dry run, the end before its time.
 
-use crate::types::{EntryKind, Mode, Outcome, Owner, Problem, RelPath, Stage, Timestamp, Xattrs, limits};
+use crate::types::{EntryKind, Mode, Moment, Outcome, Owner, Problem, RelPath, Stage, Timestamp, Xattrs, limits};
 
 use super::TEXT_LEN_MAX;
 use super::attributes as field;
@@ -66,6 +66,8 @@ pub struct PassEnd {
     /// The sender wants nothing more and met nothing: when the receiver needs no further pass either, and all content came
     /// whole, it answers with its report at once.
     pub last: bool,
+    /// With `last`: when the pass began, if that may be a baseline.
+    pub listed: Option<Moment>,
 }
 
 const SOURCE_EMPTY: u64 = 1;
@@ -133,6 +135,9 @@ impl PassEnd {
         let mut writer = FrameWriter::new(FrameKind::PassEnd);
         let flags = (u64::from(self.source_empty) * SOURCE_EMPTY) | (u64::from(self.last) * LAST);
         writer.uint(self.entries).uint(self.bytes).uint(flags);
+        if let Some(listed) = self.listed.as_ref().filter(|_| self.last) {
+            field::put_moment(writer.out(), listed);
+        }
         writer.finish()
     }
 
@@ -141,8 +146,10 @@ impl PassEnd {
         let entries = cursor.uint("entries")?;
         let bytes = cursor.uint("bytes")?;
         let flags = cursor.flags("flags of a pass end", SOURCE_EMPTY | LAST)?;
+        let last = flags & LAST != 0;
+        let listed = if last && cursor.remaining() > 0 { Some(field::moment(&mut cursor)?) } else { None };
         cursor.finish()?;
-        Ok(Self { entries, bytes, source_empty: flags & SOURCE_EMPTY != 0, last: flags & LAST != 0 })
+        Ok(Self { entries, bytes, source_empty: flags & SOURCE_EMPTY != 0, last, listed })
     }
 }
 
@@ -169,6 +176,24 @@ impl Item {
         cursor.finish()?;
         Ok(Self { change, kind, path })
     }
+}
+
+/// No further pass: how many problems there were, and when the last pass began if it may be a baseline.
+pub(super) fn encode_finish(problems: u64, listed: Option<Moment>) -> Vec<u8> {
+    let mut writer = FrameWriter::new(FrameKind::Finish);
+    writer.uint(problems);
+    if let Some(listed) = &listed {
+        field::put_moment(writer.out(), listed);
+    }
+    writer.finish()
+}
+
+pub(super) fn decode_finish(frame: &Frame) -> Result<(u64, Option<Moment>), WireError> {
+    let mut cursor = frame.cursor();
+    let problems = cursor.uint("problems")?;
+    let listed = if cursor.remaining() == 0 { None } else { Some(field::moment(&mut cursor)?) };
+    cursor.finish()?;
+    Ok((problems, listed))
 }
 
 pub(super) fn encode_problem(problem: &Problem) -> Vec<u8> {
@@ -278,6 +303,19 @@ mod tests {
             let problem = Problem::new(RelPath::root(), stage, "why");
             assert_eq!(decode_problem(&frame(&encode_problem(&problem))), Ok(problem));
         }
+    }
+
+    #[test]
+    fn a_finish_has_a_moment_or_none() {
+        let listed = Moment { wall: Timestamp::new(-7, 999_999_999).unwrap(), up_ns: u64::MAX };
+        for (problems, listed) in [(0, None), (u64::MAX, None), (3, Some(listed))] {
+            assert_eq!(decode_finish(&frame(&encode_finish(problems, listed))), Ok((problems, listed)));
+        }
+        let whole = encode_finish(0, Some(listed));
+        for len in 7..whole.len() {
+            assert!(decode_finish(&frame(&whole[..len])).is_err(), "cut to {len}");
+        }
+        assert_eq!(decode_finish(&frame(&[&*whole, &[0]].concat())), Err(WireError::Trailing(1)));
     }
 
     #[test]

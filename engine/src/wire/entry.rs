@@ -21,7 +21,7 @@ const MODE_AS_BEFORE: u8 = 0x08;
 const OWNER_AS_BEFORE: u8 = 0x10;
 const XATTRS_AS_BEFORE: u8 = 0x20;
 const LINK_FOLLOWS: u8 = 0x40;
-const HEAD_UNKNOWN: u8 = 0x80;
+const UNLOOKED: u8 = 0x80;
 
 /// What the next entry may refer to.
 struct Before {
@@ -64,8 +64,19 @@ impl EntryWriter {
         &self.out
     }
 
+    /// An entry with its extended attributes.
     pub(super) fn write(&mut self, entry: &Entry) {
         let head = self.head(entry);
+        self.put(entry, head);
+    }
+
+    /// An entry whose extended attributes were not looked at: it has none, and says so.
+    pub(super) fn write_unlooked(&mut self, entry: &Entry) {
+        let head = (self.head(entry) & !XATTRS_AS_BEFORE) | UNLOOKED;
+        self.put(entry, head);
+    }
+
+    fn put(&mut self, entry: &Entry, head: u8) {
         self.out.push(head);
         self.put_name(&entry.name);
         if head & MODE_AS_BEFORE == 0 {
@@ -76,7 +87,7 @@ impl EntryWriter {
         }
         field::put_mtime(&mut self.out, entry.mtime, self.secs);
         self.secs = entry.mtime.secs();
-        if head & XATTRS_AS_BEFORE == 0 {
+        if head & (XATTRS_AS_BEFORE | UNLOOKED) == 0 {
             field::put_xattrs(&mut self.out, &entry.xattrs);
         }
         if let Some(LinkGroup(group)) = entry.link {
@@ -140,6 +151,13 @@ fn put_content(out: &mut Vec<u8>, content: &Content) {
     }
 }
 
+/// Whether a sender looked at an entry's extended attributes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Looked {
+    Yes,
+    No,
+}
+
 /// Reads entries one after the other.
 pub(super) struct EntryReader {
     /// The name of the entry before.
@@ -156,10 +174,15 @@ impl EntryReader {
     }
 
     /// Reads the entry that follows `before`, which is the last one read, if any.
-    pub(super) fn read(&mut self, cursor: &mut Cursor<'_>, before: Option<&Entry>) -> Result<Entry, WireError> {
+    pub(super) fn read(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        before: Option<&Entry>,
+    ) -> Result<(Entry, Looked), WireError> {
         let head = cursor.byte("head of an entry")?;
-        if head & HEAD_UNKNOWN != 0 {
-            return Err(WireError::Flags { field: "head of an entry", bits: u64::from(HEAD_UNKNOWN) });
+        let looked = if head & UNLOOKED == 0 { Looked::Yes } else { Looked::No };
+        if head & (UNLOOKED | XATTRS_AS_BEFORE) == UNLOOKED | XATTRS_AS_BEFORE {
+            return Err(WireError::Flags { field: "head of an entry", bits: u64::from(XATTRS_AS_BEFORE) });
         }
         let number = head & KIND_BITS;
         let kind = *field::KINDS
@@ -176,6 +199,7 @@ impl EntryReader {
         };
         let mtime = field::mtime(cursor, before.map_or(0, |before| before.mtime.secs()))?;
         let xattrs = match head & XATTRS_AS_BEFORE {
+            _ if looked == Looked::No => self.no_xattrs(),
             0 => self.new_xattrs(cursor)?,
             _ => self.same_xattrs(&before.ok_or(WireError::AsBefore("xattrs"))?.xattrs)?,
         };
@@ -184,7 +208,7 @@ impl EntryReader {
             _ => Some(LinkGroup(cursor.uint("link group")?)),
         };
         let content = content(cursor, kind)?;
-        Ok(Entry { name, mode, owner, mtime, xattrs, link, content })
+        Ok((Entry { name, mode, owner, mtime, xattrs, link, content }, looked))
     }
 
     fn name(&mut self, cursor: &mut Cursor<'_>) -> Result<Name, WireError> {
@@ -206,6 +230,13 @@ impl EntryReader {
         let xattrs = field::xattrs(cursor)?;
         self.xattrs_len = left - cursor.remaining();
         Ok(xattrs)
+    }
+
+    /// Attributes that were not looked at: what repeats them has none.
+    fn no_xattrs(&mut self) -> Xattrs {
+        let none = Xattrs::default();
+        self.xattrs_len = field::xattrs_len(&none);
+        none
     }
 
     /// Attributes as before, counted against what a batch may repeat.

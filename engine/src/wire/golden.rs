@@ -1,7 +1,11 @@
 //! Golden bytes: each message, with every field set, is exactly these bytes. A change here is a change of the protocol.
 
+use crate::types::{BatchId, DirId, EntryIndex, Moment, Timestamp, Vantage};
+
 use super::sample;
-use super::{Coding, DataView, Frame, FrameKind, Message, PackView};
+use super::{
+    Batch, Coding, DataView, FEATURE_BASELINE, Frame, FrameKind, Hello, ListEnd, Message, PackView, PassEnd, Welcome,
+};
 
 /// Prefix, type and payload of the samples.
 const GOLDEN: [(FrameKind, &str); 28] = [
@@ -112,6 +116,33 @@ fn messages_are_written_as_these_bytes() {
     assert_eq!(hex(&sample::data()), hex(&golden(FrameKind::Data)));
     assert_eq!(hex(&sample::compressed_pack()), hex(&golden_of(&GOLDEN_COMPRESSED, FrameKind::Pack)));
     assert_eq!(hex(&sample::compressed_data()), hex(&golden_of(&GOLDEN_COMPRESSED, FrameKind::Data)));
+}
+
+/// What a ctime baseline adds: a vantage, when it was, entries not looked at, and when the pass began.
+#[test]
+fn a_baseline_adds_these_bytes() {
+    let moment = Moment { wall: Timestamp::new(1_700_000_000, 5).unwrap(), up_ns: 300 };
+    let hello = Hello { features: 1 | FEATURE_BASELINE, vantage: Some(Vantage([0xcc; 32])), ..sample::hello() };
+    let welcome = Welcome { features: FEATURE_BASELINE, baseline: Some(moment), ..sample::welcome() };
+    let entries = sample::batch().entries.into_iter().take(2).collect();
+    let batch = Batch { id: BatchId(0), dir: DirId(0), end: ListEnd::More, entries, unlooked: vec![EntryIndex(1)] };
+    let ends = [
+        (Message::Hello(hello), format!("2f63616368652f{}", "cc".repeat(32))),
+        (Message::Welcome(welcome), "020501096e6f206f776e65727380c49fd50c05ac02".to_owned()),
+        // The first with its attributes, of which there are none; the second without: bits 3, 4, 6 and 7.
+        (Message::Batch(batch), "000161a40300e80701ff93ebdc030005d801016200ff93ebdc0303ffffffffffffffff7f".to_owned()),
+        (Message::Finish { problems: 5, listed: Some(moment) }, "0000000a130580c49fd50c05ac02".to_owned()),
+        (
+            Message::PassEnd(PassEnd { entries: 1, bytes: 2, source_empty: false, last: true, listed: Some(moment) }),
+            "0000000c1201020280c49fd50c05ac02".to_owned(),
+        ),
+    ];
+    for (message, end) in ends {
+        let bytes = message.encode();
+        assert!(hex(&bytes).ends_with(&end), "{} does not end with {end}", hex(&bytes));
+        let back = Message::decode(&frame(&bytes)).unwrap();
+        assert_eq!(format!("{back:?}"), format!("{message:?}"));
+    }
 }
 
 #[test]

@@ -3,11 +3,12 @@
 //! The first bytes of a stranger are read here, so a hello has a bound of its own, far below a frame's.
 
 use crate::types::{
-    Epoch, LeafKey, LossSet, Options, OwnerPolicy, RootAttrs, RunId, SelinuxPolicy, Shape, SourceInstance, Token,
-    VolumeName, limits,
+    Epoch, LeafKey, LossSet, Moment, Options, OwnerPolicy, RootAttrs, RunId, SelinuxPolicy, Shape, SourceInstance,
+    Token, Vantage, VolumeName, limits,
 };
 
 use super::TEXT_LEN_MAX;
+use super::attributes as field;
 use super::cursor::Cursor;
 use super::error::WireError;
 use super::frame::{Frame, FrameKind, FrameWriter};
@@ -17,6 +18,8 @@ pub const NOTES_MAX: usize = 16;
 
 /// Feature: contents may be compressed.
 pub const FEATURE_ZSTD: u64 = 1;
+/// Feature: a ctime baseline; what was not changed since the last run need not be looked at again.
+pub const FEATURE_BASELINE: u64 = 1 << 1;
 
 const RUN_LEN_MAX: usize = 64;
 
@@ -39,6 +42,8 @@ pub struct Hello {
     pub lanes: u8,
     /// What is asked for.
     pub options: Options,
+    /// From where the source is seen, when its ctimes may be trusted; with feature [`FEATURE_BASELINE`] only.
+    pub vantage: Option<Vantage>,
 }
 
 /// The receiver accepts a session.
@@ -62,6 +67,8 @@ pub struct Welcome {
     pub nothing_deleted: bool,
     /// What the receiver's bounds or privilege change, for people: at most [`NOTES_MAX`], of 1024 bytes each.
     pub notes: Vec<String>,
+    /// What did not change since then was equal then; with feature [`FEATURE_BASELINE`] only.
+    pub baseline: Option<Moment>,
 }
 
 /// The receiver refuses a session or a data connection.
@@ -115,6 +122,9 @@ impl Hello {
         put_shape(&mut writer, self.source);
         writer.uint(self.lanes);
         put_options(&mut writer, &self.options);
+        if let Some(vantage) = &self.vantage {
+            writer.raw(&vantage.0);
+        }
         writer.finish()
     }
 
@@ -132,8 +142,12 @@ impl Hello {
         let source = shape(&mut cursor)?;
         let lanes = lanes(&mut cursor)?;
         let options = options(&mut cursor)?;
+        let vantage = match features & FEATURE_BASELINE {
+            0 => None,
+            _ => Some(Vantage(cursor.array("vantage")?)),
+        };
         cursor.finish()?;
-        Ok(Self { features, run, instance, nonce, volume, source, lanes, options })
+        Ok(Self { features, run, instance, nonce, volume, source, lanes, options, vantage })
     }
 }
 
@@ -141,11 +155,15 @@ impl Welcome {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut writer = FrameWriter::with_capacity(FrameKind::Welcome, 256);
         writer.uint(self.features).uint(self.epoch.0).raw(&self.token.0).raw(&self.nonce).raw(&self.leaf_key.0);
-        writer.uint(self.lanes).uint(u8::from(self.empty) | u8::from(self.nothing_deleted) << 1);
+        let flags = [self.empty, self.nothing_deleted, self.baseline.is_some()];
+        writer.uint(self.lanes).uint(flags.iter().rev().fold(0_u8, |bits, flag| bits << 1 | u8::from(*flag)));
         let notes = self.notes.iter().take(NOTES_MAX);
         writer.uint(notes.len() as u64);
         for note in notes {
             writer.text(note, TEXT_LEN_MAX);
+        }
+        if let Some(baseline) = &self.baseline {
+            field::put_moment(writer.out(), baseline);
         }
         writer.finish()
     }
@@ -158,15 +176,16 @@ impl Welcome {
         let nonce = cursor.array("nonce")?;
         let leaf_key = LeafKey(cursor.array("leaf key")?);
         let lanes = lanes(&mut cursor)?;
-        let flags = cursor.flags("flags of a welcome", 0b11)?;
+        let flags = cursor.flags("flags of a welcome", if features & FEATURE_BASELINE == 0 { 0b11 } else { 0b111 })?;
         let count = cursor.count("count of notes", NOTES_MAX, 1)?;
         let mut notes = Vec::with_capacity(count);
         for _ in 0..count {
             notes.push(cursor.text("note", TEXT_LEN_MAX)?.to_owned());
         }
+        let baseline = if flags & 4 == 0 { None } else { Some(field::moment(&mut cursor)?) };
         cursor.finish()?;
         let (empty, nothing_deleted) = (flags & 1 != 0, flags & 2 != 0);
-        Ok(Self { features, epoch, token, nonce, leaf_key, lanes, empty, nothing_deleted, notes })
+        Ok(Self { features, epoch, token, nonce, leaf_key, lanes, empty, nothing_deleted, notes, baseline })
     }
 }
 
@@ -368,6 +387,26 @@ mod tests {
             let hello = Hello { options, ..sample::hello() };
             assert_eq!(decode(&hello.encode()), Ok(hello));
         }
+    }
+
+    #[test]
+    fn a_vantage_and_a_baseline_come_with_their_bit_only() {
+        let vantage = Some(Vantage([9; 32]));
+        let hello = Hello { features: FEATURE_BASELINE | 1, vantage, ..sample::hello() };
+        assert_eq!(decode(&hello.encode()), Ok(hello.clone()));
+        let promised = Hello { vantage: None, ..hello.clone() };
+        assert_eq!(decode(&promised.encode()), Err(WireError::Ends("vantage")));
+        let unpromised = Hello { features: 1, ..hello };
+        assert_eq!(decode(&unpromised.encode()), Err(WireError::Trailing(32)));
+        let baseline = Some(Moment { wall: crate::types::Timestamp::new(-3, 7).unwrap(), up_ns: u64::MAX });
+        for (features, baseline) in [(0, None), (FEATURE_BASELINE, None), (FEATURE_BASELINE, baseline)] {
+            let bytes = Welcome { features, baseline, ..sample::welcome() }.encode();
+            let back = Welcome::decode(&Frame::new(bytes[4..].to_vec()).unwrap()).unwrap();
+            assert_eq!((back.features, back.baseline), (features, baseline));
+        }
+        let unasked = Welcome { features: 1, baseline, ..sample::welcome() }.encode();
+        let refused = Welcome::decode(&Frame::new(unasked[4..].to_vec()).unwrap()).map(drop);
+        assert_eq!(refused, Err(WireError::Flags { field: "flags of a welcome", bits: 4 }));
     }
 
     #[test]

@@ -95,7 +95,14 @@ impl Random {
                 _ => entry,
             });
         }
-        Batch { id: BatchId(self.number()), dir: DirId(self.number()), end: ListEnd::More, entries }
+        let mut unlooked = Vec::new();
+        for (index, entry) in (0..).map(EntryIndex).zip(&mut entries) {
+            if self.one_in(3) {
+                entry.xattrs = Xattrs::default();
+                unlooked.push(index);
+            }
+        }
+        Batch { id: BatchId(self.number()), dir: DirId(self.number()), end: ListEnd::More, entries, unlooked }
     }
 
     fn basis(&mut self) -> Have {
@@ -133,9 +140,11 @@ fn decode(body: &[u8]) -> Result<(), WireError> {
     }
 }
 
-/// One frame body of each type.
+/// One frame body of each type, and one of a batch of which some was not looked at.
 fn bodies() -> Vec<Vec<u8>> {
-    let messages = sample::messages().into_iter().map(|message| message.encode());
+    let unlooked = [1, 2].map(EntryIndex).into();
+    let unlooked = Message::Batch(Batch { unlooked, ..sample::batch() });
+    let messages = sample::messages().into_iter().chain([unlooked]).map(|message| message.encode());
     messages.chain([sample::pack(), sample::data()]).map(|frame| frame[4..].to_vec()).collect()
 }
 

@@ -32,7 +32,7 @@ mod sample;
 mod sketch;
 pub mod varint;
 
-use crate::types::{BatchId, Outcome, Problem};
+use crate::types::{BatchId, Moment, Outcome, Problem};
 
 pub use batch::{Batch, BatchEncoder, ListEnd, REPEATED_LEN_MAX};
 pub use contents::{
@@ -42,7 +42,7 @@ pub use contents::{
 pub use control::{Item, ItemChange, Pass, PassEnd, PassKind, RootEntry};
 pub use error::WireError;
 pub use frame::{Frame, FrameKind, PREFIX_LEN, frame_len};
-pub use hello::{FEATURE_ZSTD, Hello, LaneHello, NOTES_MAX, Refuse, RefuseReason, Welcome};
+pub use hello::{FEATURE_BASELINE, FEATURE_ZSTD, Hello, LaneHello, NOTES_MAX, Refuse, RefuseReason, Welcome};
 pub use need::{Ask, Have, Leaves, Need, NeedItem, Pages};
 pub use preamble::{PREAMBLE_LEN, PreambleError, VERSIONS, agree, preamble};
 pub use report::Report;
@@ -86,6 +86,8 @@ pub enum Message {
     Finish {
         /// Problems the sender met, those not sent in full included.
         problems: u64,
+        /// When the last transfer pass began, if the receiver asked for it and nothing was odd in the pass.
+        listed: Option<Moment>,
     },
     /// The report was received.
     Goodbye,
@@ -137,7 +139,7 @@ impl Message {
             Self::Pass(pass) => pass.encode(),
             Self::Batch(batch) => batch.encode(),
             Self::PassEnd(end) => end.encode(),
-            Self::Finish { problems } => control::encode_number(FrameKind::Finish, *problems),
+            Self::Finish { problems, listed } => control::encode_finish(*problems, *listed),
             Self::Goodbye => control::encode_empty(FrameKind::Goodbye),
             Self::Problem(problem) => control::encode_problem(problem),
             Self::Item(item) => item.encode(),
@@ -174,7 +176,9 @@ impl Message {
             FrameKind::Pass => Pass::decode(frame).map(Self::Pass),
             FrameKind::Batch => Batch::decode(frame).map(Self::Batch),
             FrameKind::PassEnd => PassEnd::decode(frame).map(Self::PassEnd),
-            FrameKind::Finish => control::decode_number(frame, "problems").map(|problems| Self::Finish { problems }),
+            FrameKind::Finish => {
+                control::decode_finish(frame).map(|(problems, listed)| Self::Finish { problems, listed })
+            }
             FrameKind::Goodbye => empty(Self::Goodbye),
             FrameKind::Problem => control::decode_problem(frame).map(Self::Problem),
             FrameKind::Item => Item::decode(frame).map(Self::Item),

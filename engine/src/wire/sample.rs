@@ -40,10 +40,11 @@ pub(super) fn hello() -> Hello {
             excludes: vec!["*.tmp".into(), "/cache/".into()],
             ..Options::default()
         },
+        vantage: None,
     }
 }
 
-fn welcome() -> Welcome {
+pub(super) fn welcome() -> Welcome {
     Welcome {
         features: 0,
         epoch: Epoch(513),
@@ -54,6 +55,7 @@ fn welcome() -> Welcome {
         empty: true,
         nothing_deleted: false,
         notes: vec!["no owners".into()],
+        baseline: None,
     }
 }
 
@@ -89,7 +91,7 @@ pub(super) fn batch() -> Batch {
         Entry { owner: Owner::new(u32::MAX - 1, 0).unwrap(), ..with("c", Content::CharDevice(device)) },
         Entry { name: Name::new(b"\xff").unwrap(), content: Content::BlockDevice(device), ..first.clone() },
     ];
-    Batch { id: BatchId(130), dir: DirId(2), end: ListEnd::Complete, entries }
+    Batch { id: BatchId(130), dir: DirId(2), end: ListEnd::Complete, entries, unlooked: Vec::new() }
 }
 
 pub(super) fn report() -> Report {
@@ -137,8 +139,8 @@ pub(super) fn messages() -> Vec<Message> {
         Message::Abort { outcome: Outcome::Failed, text: "disk".into() },
         Message::Pass(Pass { kind: PassKind::Verify, number: 1, root }),
         Message::Batch(batch()),
-        Message::PassEnd(PassEnd { entries: 300, bytes: 2, source_empty: true, last: true }),
-        Message::Finish { problems: 5 },
+        Message::PassEnd(PassEnd { entries: 300, bytes: 2, source_empty: true, last: true, listed: None }),
+        Message::Finish { problems: 5, listed: None },
         Message::Goodbye,
         Message::Problem(Problem::new(path.clone(), Stage::Read, "gone")),
         Message::Item(Item { change: ItemChange::Delete, kind: EntryKind::Symlink, path }),

@@ -10,7 +10,15 @@ fn volume(name: &str, outcome: Outcome) -> VolumeReport {
         name: name.to_owned(),
         outcome,
         text: None,
-        entries: EntriesCount { scanned: 10, created: 1, updated: 2, unchanged: 3, deleted: 4, vanished: 5 },
+        entries: EntriesCount {
+            scanned: 10,
+            created: 1,
+            updated: 2,
+            unchanged: 3,
+            deleted: 4,
+            vanished: 5,
+            trusted_attributes: 6,
+        },
         bytes: BytesCount {
             total: 100,
             literal: 10,
@@ -64,7 +72,7 @@ fn the_report_has_the_promised_fields_and_sums() {
     assert_eq!((&report["outcome"], &report["exit"], &report["run"]), (&json!("problems"), &json!(3), &json!("r1")));
     assert_eq!(
         report["entries"],
-        json!({"scanned": 20, "created": 2, "updated": 4, "unchanged": 6, "deleted": 8, "vanished": 10})
+        json!({"scanned": 20, "created": 2, "updated": 4, "unchanged": 6, "deleted": 8, "vanished": 10, "trusted_attributes": 12})
     );
     assert_eq!(
         report["bytes"],
@@ -121,6 +129,7 @@ fn a_termination_log_never_outgrows_what_the_kubelet_keeps() {
             unchanged: u64::MAX,
             deleted: u64::MAX,
             vanished: u64::MAX,
+            trusted_attributes: u64::MAX,
         };
         bad.text = Some("\u{1}é\"".repeat(3_000));
         LossKind::ALL.into_iter().for_each(|kind| bad.loss.add(kind, u64::MAX));

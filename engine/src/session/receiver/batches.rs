@@ -12,6 +12,7 @@ use crate::volume::{Dir, Identity, Status};
 
 use super::alike::Standing;
 use super::arriving::Arriving;
+use super::ctimes::Constancy;
 
 /// A destination directory as the threads of a session use it.
 #[derive(Debug)]
@@ -20,7 +21,9 @@ pub struct Place {
     /// Names in it were made, replaced or removed: its times must be put back.
     pub touched: AtomicBool,
     /// It has a default ACL: what is made in it gets attributes nobody asked for.
-    pub inherited: bool,
+    inherited: OnceLock<bool>,
+    /// What is known of it since the baseline.
+    pub since: Constancy,
     /// Its owner may not write in it and we have no privilege to do so all the same.
     pub restricted: bool,
     access: OnceLock<()>,
@@ -97,7 +100,25 @@ struct Table {
 
 impl Place {
     pub fn new(dir: Arc<Dir>, inherited: bool, restricted: bool) -> Self {
-        Self { dir, touched: AtomicBool::new(false), inherited, restricted, access: OnceLock::new() }
+        let place = Self::unread(dir, restricted, Constancy::default());
+        place.inherits(inherited);
+        place
+    }
+
+    /// One whose extended attributes were not read, or that was looked at in the light of a baseline.
+    pub fn unread(dir: Arc<Dir>, restricted: bool, since: Constancy) -> Self {
+        let (touched, inherited, access) = (AtomicBool::new(false), OnceLock::new(), OnceLock::new());
+        Self { dir, touched, inherited, since, restricted, access }
+    }
+
+    /// What was read of its default ACL.
+    pub fn inherits(&self, inherited: bool) {
+        let _ = self.inherited.set(inherited);
+    }
+
+    /// Whether it has a default ACL: read when first asked, if it was not before. A directory that cannot tell has one.
+    pub fn inherited(&self) -> bool {
+        *self.inherited.get_or_init(|| self.dir.has_default_acl().unwrap_or(true))
     }
 
     /// Says that names in it are about to change.

@@ -102,6 +102,11 @@ impl LeafCache {
         opened
     }
 
+    /// Whether anything can be kept between runs.
+    pub fn keeps(&self) -> bool {
+        self.store.is_some()
+    }
+
     /// What is remembered of the content of a file of `status`, to stand for reading it.
     pub fn trusted(&self, status: &Status, source_len: u64) -> Option<Arc<FileLeaves>> {
         let trusts = self.store.as_ref().is_some_and(|store| store.trusts);
@@ -236,7 +241,7 @@ impl Receiving {
 }
 
 /// Where a volume's state is, and which volume that is; `None` where nothing is remembered, or a note for people.
-fn store_at(
+pub(super) fn store_at(
     place: &StatePlace,
     name: &str,
     volume: &Volume,

@@ -22,7 +22,7 @@ use super::basis::Job;
 use super::batches::{How, OpenBatch, Place, Plan, Slot};
 use super::context::{PassMode, Receiving};
 use super::ledger::Close;
-use super::level::Level;
+use super::level::{Level, Stands};
 use super::links::{Failure, Waiter};
 use super::moved::Newcomer;
 
@@ -49,10 +49,10 @@ impl Subdir {
 
 /// A batch while the generator is in it.
 pub struct InBatch<'a> {
-    receiving: &'a Receiving,
-    batch: Option<Arc<OpenBatch>>,
+    pub(super) receiving: &'a Receiving,
+    pub(super) batch: Option<Arc<OpenBatch>>,
     id: BatchId,
-    slots: Vec<Slot>,
+    pub(super) slots: Vec<Slot>,
     need: Vec<NeedItem>,
     jobs: Vec<Job>,
     /// Directories that stand where something else belongs; they go with the deletes.
@@ -61,7 +61,7 @@ pub struct InBatch<'a> {
     pub newcomers: Vec<Newcomer>,
     imagined: Option<RelPath>,
     /// Its directory is not there: nothing in it can be placed.
-    lost: bool,
+    pub(super) lost: bool,
 }
 
 impl<'a> InBatch<'a> {
@@ -94,7 +94,7 @@ impl<'a> InBatch<'a> {
     }
 
     /// Goes through one entry. A directory is announced, whatever became of it.
-    pub fn consider(&mut self, entry: Entry, stands: bool) -> Result<Option<Subdir>, Ended> {
+    pub fn consider(&mut self, entry: Entry, stands: Stands) -> Result<Option<Subdir>, Ended> {
         let is_dir = entry.kind() == EntryKind::Dir;
         let receiving = self.receiving;
         if self.lost {
@@ -106,7 +106,7 @@ impl<'a> InBatch<'a> {
             return Ok(None);
         }
         let device = receiving.volume.block_device();
-        let existing = if stands && device.is_none() { self.look(&batch.place, &entry)? } else { None };
+        let existing = if device.is_none() { self.look(&batch.place, &entry, stands)? } else { None };
         if is_dir {
             self.slots.push(Slot::Settled);
             return self.consider_dir(&batch.place, entry, existing).map(Some);
@@ -142,9 +142,14 @@ impl<'a> InBatch<'a> {
         EntryIndex(u32::try_from(self.slots.len()).unwrap_or(u32::MAX))
     }
 
-    fn look(&self, place: &Arc<Place>, entry: &Entry) -> Result<Option<Existing>, Ended> {
+    fn look(&self, place: &Arc<Place>, entry: &Entry, stands: Stands) -> Result<Option<Existing>, Ended> {
+        let ino = match stands {
+            Stands::No => return Ok(None),
+            Stands::Perhaps => None,
+            Stands::Listed(ino) => Some(ino),
+        };
         match self.receiving.describe(place, entry) {
-            Ok(existing) => Ok(existing),
+            Ok(existing) => Ok(existing.map(|existing| self.receiving.listed_as(existing, ino))),
             Err(error) => {
                 self.receiving.failed(place.dir.path().join(&entry.name), Stage::Compare, error)?;
                 Ok(None)
@@ -162,7 +167,10 @@ impl<'a> InBatch<'a> {
             receiving.say(ItemChange::Create, entry.kind(), path.clone());
         }
         let leads = entry.link.is_none_or(|group| receiving.links.lead(group));
-        if leads {
+        if let Some(group) = entry.link.filter(|_| leads && receiving.ctimes.looks_again()) {
+            // Its directory may be one that waits to be looked at.
+            receiving.links.postpone(group);
+        } else if leads {
             receiving.file_failed(entry.link, Failure::Problem)?;
         }
         let slot = match &self.batch {

@@ -21,6 +21,7 @@ use super::alike::Alike;
 use super::basis::BasisQueue;
 use super::batches::Batches;
 use super::cache::LeafCache;
+use super::ctimes::Ctimes;
 use super::inodes::Inodes;
 use super::ledger::Ledger;
 use super::links::Links;
@@ -59,6 +60,8 @@ pub struct Receiving {
     pub basis: BasisQueue,
     /// What is remembered of large files from run to run.
     pub cache: LeafCache,
+    /// What is known by ctimes since the last run.
+    pub ctimes: Ctimes,
     pub tally: Arc<Tally>,
     /// What the sender met.
     pub peer: Mutex<Problems>,

@@ -13,6 +13,7 @@ use crate::wire::{ItemChange, Report};
 use super::batches::{How, Place};
 use super::consider::Subdir;
 use super::context::{PassMode, Receiving};
+use super::ctimes::Constancy;
 use super::ledger::Close;
 use super::level::Level;
 
@@ -26,10 +27,12 @@ pub struct Existing {
     pub plan: plan::Existing,
     /// Those this receiver copies; `None` when they could not be read, and differ then.
     pub xattrs: Option<Xattrs>,
+    /// It stands where its directory says: nothing is mounted over it.
+    pub uncovered: bool,
 }
 
 impl Existing {
-    fn new(status: Status, target: Option<Box<[u8]>>, xattrs: Option<Xattrs>) -> Self {
+    pub fn new(status: Status, target: Option<Box<[u8]>>, xattrs: Option<Xattrs>) -> Self {
         let device = matches!(status.kind, EntryKind::CharDevice | EntryKind::BlockDevice).then_some(status.device);
         let plan = plan::Existing {
             kind: status.kind,
@@ -41,7 +44,7 @@ impl Existing {
             nlink: status.nlink,
             target,
         };
-        Self { status, plan, xattrs }
+        Self { status, plan, xattrs, uncovered: false }
     }
 
     /// Whether it is a program with capabilities, which is never written in place.
@@ -130,11 +133,11 @@ impl Receiving {
     }
 
     /// A directory of the destination as the session's threads use it.
-    pub fn place(&self, dir: &Arc<Dir>, status: &Status, inherited: bool) -> Place {
+    pub fn place(&self, dir: &Arc<Dir>, status: &Status, since: Constancy) -> Place {
         let privilege = self.volume.privilege();
         let restricted =
             !privilege.dac_override && status.owner.uid() == privilege.euid && status.mode.bits() & 0o700 != 0o700;
-        Place::new(Arc::clone(dir), inherited, restricted)
+        Place::unread(Arc::clone(dir), restricted, since)
     }
 
     /// Whether any attribute of an entry must be set. What the privilege cannot keep is counted and not tried.
@@ -226,10 +229,10 @@ impl Receiving {
         match place.dir.make_dir(&entry.name) {
             Ok(dir) => {
                 self.tally.add(|t| &t.created, 1);
-                let place = Arc::new(Place::new(dir, place.inherited, false));
+                let place = Arc::new(Place::new(dir, place.inherited(), false));
                 Ok(Subdir {
                     place: Some(place),
-                    close: Some(Close { entry, differs: true }),
+                    close: Some(Close { entry, differs: true, knows_xattrs: true }),
                     stood: false,
                     imagined: None,
                 })
@@ -254,7 +257,8 @@ impl Receiving {
             self.failed(dir.path(), Stage::Compare, error)?;
             return Ok(Subdir::none());
         }
-        let place = self.place(&dir, &existing.status, existing.has_default_acl() && self.xattrs.enabled);
+        let place = self.place(&dir, &existing.status, self.ctimes.constancy(parent, existing));
+        place.inherits(existing.has_default_acl() && self.xattrs.enabled);
         let transfers = self.mode() == PassMode::Transfer;
         let mut differs = transfers && self.dir_differs(&entry, existing);
         if differs {
@@ -266,7 +270,12 @@ impl Receiving {
             differs = true;
         }
         let place = Arc::new(place);
-        Ok(Subdir { place: Some(place), close: Some(Close { entry, differs }), stood: true, imagined: None })
+        Ok(Subdir {
+            place: Some(place),
+            close: Some(Close { entry, differs, knows_xattrs: true }),
+            stood: true,
+            imagined: None,
+        })
     }
 
     /// Makes a link, pipe, socket or device, beside and renamed over when something stands there.
@@ -284,7 +293,7 @@ impl Receiving {
             Content::File(_) | Content::Dir => {}
         }
         let wants = |name: &[u8]| self.xattrs.wants(name);
-        let applied = dir.apply_to(name, entry.kind(), &self.attributes(entry, &wants, place.inherited))?;
+        let applied = dir.apply_to(name, entry.kind(), &self.attributes(entry, &wants, place.inherited()))?;
         self.applied(|| dir.path().join(&entry.name), applied);
         if let Some(temporary) = &temporary {
             dir.rename(temporary, &entry.name)?;

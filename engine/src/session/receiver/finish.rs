@@ -19,7 +19,7 @@ impl Receiving {
         let place = &batch.place;
         place.touch();
         let wants = |name: &[u8]| self.xattrs.wants(name);
-        let attributes = self.attributes(&plan.entry, &wants, place.inherited);
+        let attributes = self.attributes(&plan.entry, &wants, place.inherited());
         let temporary = (!matches!(plan.how, How::Create)).then(|| self.temporary());
         let written = self.write_small_to_device(batch, &plan, content).unwrap_or_else(|| {
             volume::write_small(&place.dir, &plan.entry.name, temporary.as_ref(), content, &attributes)
@@ -33,7 +33,7 @@ impl Receiving {
     /// A large file that is whole: length, attributes, name.
     pub fn finish_file(&self, batch: &OpenBatch, plan: &Plan, writer: FileWriter) -> Result<(), Ended> {
         let wants = |name: &[u8]| self.xattrs.wants(name);
-        let mut attributes = self.attributes(&plan.entry, &wants, batch.place.inherited);
+        let mut attributes = self.attributes(&plan.entry, &wants, batch.place.inherited());
         attributes.existing = writer.basis_is_in_place();
         let finished = writer.finish(plan.entry.size(), &attributes, Some(&plan.entry.name));
         self.published(batch, plan, finished)
@@ -125,7 +125,7 @@ impl Receiving {
     pub fn break_links(&self, place: &Arc<Place>, entry: &Entry, status: &Status) -> Result<(), Ended> {
         place.touch();
         let wants = |name: &[u8]| self.xattrs.wants(name);
-        let attributes = self.attributes(entry, &wants, place.inherited);
+        let attributes = self.attributes(entry, &wants, place.inherited());
         let copied =
             FileWriter::temporary(&place.dir, &self.temporary(), Some((&entry.name, status))).and_then(|writer| {
                 if let Err(error) = writer.copy_from_basis(0, status.size) {

@@ -11,12 +11,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Instant;
 
 use crate::plan::Excludes;
 use crate::session::error::SessionError;
 use crate::session::fate::{Ended, LOOK_AGAIN, lock};
 use crate::session::progress::Phase;
-use crate::types::{Content, DirId, Entry, Name, Outcome, Stage};
+use crate::types::{Content, DirId, Entry, EntryIndex, Moment, Name, Outcome, Stage};
 use crate::wire::{Batch, ListEnd, Message, Pass, PassEnd, PassKind, Report, RootEntry};
 
 use super::batches::Place;
@@ -24,7 +25,7 @@ use super::consider::{InBatch, Subdir};
 use super::context::{PassMode, Receiving};
 use super::extras::{Extras, Sweep};
 use super::ledger::Close;
-use super::level::Level;
+use super::level::{Level, Stands};
 use super::moved::Newcomers;
 
 /// What the control task hands over, in the order it came.
@@ -33,7 +34,7 @@ pub enum Order {
     Pass(Pass),
     Batch(Batch),
     PassEnd(PassEnd),
-    Finish { problems: u64 },
+    Finish { problems: u64, listed: Option<Moment> },
 }
 
 /// The generator of a session.
@@ -79,9 +80,9 @@ impl Generator {
                         self.receiving.post(&Message::PassDone { again });
                     }
                     // The sender has nothing more to say either: a round trip less.
-                    _ => return self.finish(0),
+                    _ => return self.finish(0, end.listed),
                 },
-                Order::Finish { problems } if !self.in_pass => return self.finish(problems),
+                Order::Finish { problems, listed } if !self.in_pass => return self.finish(problems, listed),
                 _ => return Err(self.receiving.broke("a message came outside its place in a pass")),
             }
         }
@@ -118,6 +119,10 @@ impl Generator {
         receiving.incomplete.store(false, Relaxed);
         let first = pass.number == 0 && pass.kind == PassKind::Transfer;
         receiving.unasked.store(first && receiving.empty && !receiving.options.dry_run, Relaxed);
+        match pass.kind {
+            PassKind::Transfer => receiving.ctimes.begin_pass(first),
+            PassKind::Verify | PassKind::Clear => receiving.ctimes.begin_other_pass(),
+        }
         let seeks = receiving.options.delete && !receiving.empty && !self.has_sought;
         receiving.seeks_moves.store(seeks && pass.kind == PassKind::Transfer, Relaxed);
         let waits = !receiving.empty && !self.has_sought && pass.kind == PassKind::Transfer;
@@ -159,12 +164,13 @@ impl Generator {
         let entry = receiving.adjusted(Entry { name, mode, owner, mtime, xattrs, link: None, content: Content::Dir });
         let status = dir.status().map_err(|e| receiving.fatal("cannot read the destination's root".to_owned(), e))?;
         let existing = receiving.describe_dir(&dir, &status)?;
-        let place = Arc::new(receiving.place(&dir, &status, existing.has_default_acl()));
+        let place = Arc::new(receiving.place(&dir, &status, receiving.ctimes.constancy_of_root(&status)));
+        place.inherits(existing.has_default_acl());
         let differs = receiving.copies_root && receiving.dir_differs(&entry, &existing);
         if receiving.mode() == PassMode::Verify && receiving.copies_root {
             receiving.say_attributes(&entry, &existing, &crate::types::RelPath::root());
         }
-        let close = receiving.copies_root.then_some(Close { entry, differs });
+        let close = receiving.copies_root.then_some(Close { entry, differs, knows_xattrs: true });
         self.enter(DirId(0), None, Subdir { place: Some(place), close, stood: true, imagined: None })
     }
 
@@ -207,14 +213,17 @@ impl Generator {
         let Some(mut level) = self.levels.remove(&batch.dir) else {
             return Err(receiving.broke("a batch belongs to no directory that is open"));
         };
-        let Batch { id, dir, end, entries } = batch;
+        if !batch.unlooked.is_empty() && !receiving.ctimes.admits() {
+            return Err(receiving.broke("it did not look at extended attributes, and was not told that it need not"));
+        }
+        let Batch { id, dir, end, entries, unlooked } = batch;
         receiving.ledger.hold(dir);
         receiving.progress.entries_scanned.fetch_add(entries.len() as u64, Relaxed);
         if receiving.mode() == PassMode::Transfer {
             receiving.tally.add(|t| &t.scanned, entries.len() as u64);
         }
         let mut work = InBatch::new(&receiving, id, &level, entries.len());
-        for entry in entries {
+        for (index, entry) in (0..).map(EntryIndex).zip(entries) {
             let entry = receiving.mapped(entry)?;
             if level.place.as_ref().is_some_and(|place| receiving.volume.is_reserved(&place.dir, &entry.name)) {
                 return Err(receiving.broke("it sent the name that is kept for the state of a volume"));
@@ -227,10 +236,14 @@ impl Generator {
                 Ok(stands) => stands,
                 Err(error) => {
                     receiving.failed(receiving.path_in(&level), Stage::Compare, error)?;
-                    true
+                    Stands::Perhaps
                 }
             };
-            let announced = work.consider(receiving.adjusted(entry), stands)?;
+            let entry = receiving.adjusted(entry);
+            let announced = match unlooked.binary_search(&index) {
+                Ok(_) => work.consider_unlooked(entry, stands)?,
+                Err(_) => work.consider(entry, stands)?,
+            };
             if let Some(subdir) = announced {
                 let id = DirId(self.next_dir);
                 self.next_dir += 1;
@@ -297,11 +310,23 @@ impl Generator {
         if matches!(receiving.mode(), PassMode::Transfer | PassMode::Clear) {
             receiving.tally.scanned.store(end.entries, Relaxed);
             receiving.tally.bytes_total.store(end.bytes, Relaxed);
+            let looks = self.looks_again();
             let waited = !self.newcomers.is_empty() || receiving.inodes.any_waits();
             let compares = receiving.compares_again.swap(false, Relaxed);
-            again = self.delete(end)? || waited || compares;
+            again = looks || self.delete(end)? || waited || compares;
         }
         Ok(again)
+    }
+
+    /// Whether entries were left for a pass in which all is looked at. Nothing may be deleted before that, and what is new
+    /// is looked for among the extras then.
+    fn looks_again(&mut self) -> bool {
+        let looks = self.receiving.ctimes.looks_again();
+        if looks {
+            self.extras = Extras::default();
+            self.has_sought = false;
+        }
+        looks
     }
 
     /// Says early what will not fit: the scan is through, the contents are not.
@@ -358,8 +383,12 @@ impl Generator {
     }
 
     /// Everything to disk, then the report.
-    fn finish(self, peer_total: u64) -> Result<Report, Ended> {
+    fn finish(self, peer_total: u64, listed: Option<Moment>) -> Result<Report, Ended> {
         let receiving = &self.receiving;
+        if listed.is_some() && !receiving.ctimes.remembers() {
+            return Err(receiving.broke("it said when it listed, and was not asked"));
+        }
+        let written = Instant::now();
         if !receiving.options.dry_run {
             receiving.progress.enter(Phase::Syncing);
             self.sync()?;
@@ -380,21 +409,28 @@ impl Generator {
             outcome = Outcome::SafetyHalt;
             text.clone_from(halted);
         }
-        self.remember(outcome);
+        self.remember(outcome, listed, written);
         receiving.reported.store(true, Relaxed);
         let report = receiving.report(outcome, text, problems.total());
         receiving.post(&Message::Report(report.clone()));
         Ok(report)
     }
 
-    /// Everything is on disk: what large files hold is remembered. A cache that cannot be kept is no failure.
-    fn remember(&self, outcome: Outcome) {
+    /// Everything is on disk: what large files hold is remembered, and that both sides are equal. What cannot be kept is no
+    /// failure.
+    fn remember(&self, outcome: Outcome, listed: Option<Moment>, written: Instant) {
         let receiving = &self.receiving;
         if receiving.options.dry_run {
             return;
         }
         if let Err(error) = receiving.cache.save(&receiving.volume, &receiving.leaf_key, outcome) {
             let note = format!("what large files hold could not be remembered for the next run: {error}");
+            tracing::warn!("{note}");
+            receiving.tally.note(&note);
+        }
+        let end = (outcome, receiving.tally.loss());
+        if let Err(error) = receiving.ctimes.save(&receiving.volume, &receiving.tally, end, listed, written) {
+            let note = format!("no ctime baseline could be kept for the next run: {error}");
             tracing::warn!("{note}");
             receiving.tally.note(&note);
         }

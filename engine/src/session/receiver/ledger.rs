@@ -18,6 +18,8 @@ pub struct Close {
     pub entry: Entry,
     /// They differ from what it has, or it is new.
     pub differs: bool,
+    /// Extended attributes are among them: the sender looked at them.
+    pub knows_xattrs: bool,
 }
 
 /// A directory that is not finished.
@@ -127,8 +129,12 @@ impl Receiving {
             return;
         }
         let wants = |name: &[u8]| self.xattrs.wants(name);
-        let mut attributes = self.attributes(&close.entry, &wants, place.inherited);
+        let mut attributes = self.attributes(&close.entry, &wants, place.inherited());
         attributes.existing = true;
+        if !close.knows_xattrs {
+            // Those it has are right, the inherited ones too.
+            (attributes.xattrs, attributes.inherited) = (None, false);
+        }
         match place.dir.apply(&attributes) {
             Ok(applied) => self.applied(|| place.dir.path(), applied),
             // A fatal failure has told the session's fate; here nothing can be stopped any more.

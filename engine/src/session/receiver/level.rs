@@ -10,6 +10,16 @@ use crate::volume::{self, Listed, Listing};
 
 use super::batches::Place;
 
+/// Whether something stands at a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stands {
+    No,
+    /// Nobody knows.
+    Perhaps,
+    /// The directory lists it, with this inode number.
+    Listed(u64),
+}
+
 /// A directory whose batches are still coming.
 #[derive(Debug)]
 pub struct Level {
@@ -75,20 +85,16 @@ impl Level {
     }
 
     /// Whether `name` may stand here; names before it that the source does not have become extras.
-    pub fn stands(&mut self, name: &Name) -> Result<bool, volume::Error> {
+    pub fn stands(&mut self, name: &Name) -> Result<Stands, volume::Error> {
         loop {
             match self.peek(Some(name))? {
-                Peek::New => return Ok(false),
-                Peek::Unknown => return Ok(true),
+                Peek::New | Peek::End => return Ok(Stands::No),
+                Peek::Unknown => return Ok(Stands::Perhaps),
                 Peek::Name(Ordering::Less) => self.pass_extra(),
-                Peek::Name(order) => {
-                    let same = order == Ordering::Equal;
-                    if same {
-                        self.pop();
-                    }
-                    return Ok(same);
+                Peek::Name(Ordering::Equal) => {
+                    return Ok(self.pop().map_or(Stands::No, |listed| Stands::Listed(listed.ino)));
                 }
-                Peek::End => return Ok(false),
+                Peek::Name(Ordering::Greater) => return Ok(Stands::No),
             }
         }
     }

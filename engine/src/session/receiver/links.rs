@@ -95,6 +95,14 @@ impl Links {
         }
     }
 
+    /// The inode of a group's leader, when that is there.
+    pub fn leading(&self, group: LinkGroup) -> Option<Identity> {
+        match lock(&self.groups).get(&group) {
+            Some(Group::Ready(leader)) => Some(leader.identity),
+            Some(Group::Pending(_) | Group::Failed(_) | Group::Postponed) | None => None,
+        }
+    }
+
     /// The leader is there; those who waited for it.
     pub fn ready(&self, group: LinkGroup, leader: Leader) -> Vec<Waiter> {
         self.replace(group, Group::Ready(leader))

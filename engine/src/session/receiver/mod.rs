@@ -17,6 +17,7 @@ mod collected;
 mod compressed;
 mod consider;
 mod context;
+mod ctimes;
 mod existing;
 mod extras;
 mod finish;
@@ -32,6 +33,7 @@ mod session;
 mod single;
 #[cfg(test)]
 mod tests;
+mod unlooked;
 mod writer;
 
 use std::path::PathBuf;

@@ -15,15 +15,16 @@ use crate::session::error::SessionError;
 use crate::session::fate::{EXPLANATION, Fate, lock};
 use crate::session::sender::random;
 use crate::tunnel::{Inbox, Outbox};
-use crate::types::{Epoch, LeafKey, Options, Outcome, RootAttrs, SessionKey, Token, limits};
+use crate::types::{Bounds, Epoch, LeafKey, Options, Outcome, RootAttrs, SessionKey, Token, limits};
 use crate::volume::{self, Lock, Volume, keeps_selinux};
-use crate::wire::{FEATURE_ZSTD, Hello, Message, PassKind, Refuse, RefuseReason, Report, Welcome};
+use crate::wire::{FEATURE_BASELINE, FEATURE_ZSTD, Hello, Message, PassKind, Refuse, RefuseReason, Report, Welcome};
 
 use super::alike::Alike;
 use super::basis::{self, BasisQueue, Question};
 use super::batches::Batches;
 use super::cache::{LeafCache, OpenedCache};
 use super::context::Receiving;
+use super::ctimes::{Ctimes, Terms};
 use super::generator::{Generator, Order};
 use super::inodes::Inodes;
 use super::ledger::Ledger;
@@ -61,6 +62,7 @@ struct Ready {
     single: Option<Single>,
     copies_root: bool,
     cache: LeafCache,
+    ctimes: Ctimes,
     /// The key of what is remembered.
     leaf_key: Option<LeafKey>,
 }
@@ -93,7 +95,7 @@ pub async fn run(
     let lanes_allowed = hello.lanes.min(limits::LANES_MAX as u8);
     registry.expect_lanes(epoch, token, lanes_allowed, admit);
     let welcome = Welcome {
-        features: hello.features & FEATURE_ZSTD,
+        features: (hello.features & FEATURE_ZSTD) | if ready.ctimes.remembers() { FEATURE_BASELINE } else { 0 },
         epoch,
         token,
         nonce,
@@ -102,6 +104,7 @@ pub async fn run(
         empty: ready.empty,
         nothing_deleted: hello.options.delete && !ready.options.delete,
         notes: ready.notes.clone(),
+        baseline: ready.ctimes.given(),
     };
     let key = session_key(&hello.nonce, &nonce, epoch);
     let receiving = receiving(registry, slot, &hello, &mut ready, &fate, &control, (epoch, leaf_key, key));
@@ -130,11 +133,7 @@ fn receiving(
 ) -> Arc<Receiving> {
     Arc::new(Receiving {
         fate: fate.clone(),
-        xattrs: XattrPolicy {
-            enabled: ready.options.xattrs,
-            selinux: keeps_selinux(ready.options.selinux),
-            no_setuid: registry.bounds.no_setuid,
-        },
+        xattrs: xattr_policy(&ready.options, &registry.bounds),
         volume: Arc::clone(&ready.volume),
         options: ready.options.clone(),
         bounds: registry.bounds.clone(),
@@ -150,6 +149,7 @@ fn receiving(
         alike: Alike::default(),
         basis: BasisQueue::new(fate),
         cache: std::mem::take(&mut ready.cache),
+        ctimes: std::mem::take(&mut ready.ctimes),
         tally: slot.tally_of(&hello.run),
         peer: Mutex::default(),
         progress: Arc::clone(&registry.progress),
@@ -265,6 +265,20 @@ fn prepare(registry: &Registry, slot: &Slot, hello: &Hello) -> Result<Ready, Ref
     let OpenedCache { cache, key: leaf_key, notes: more } =
         LeafCache::open(&registry.state, slot.name.as_str(), &volume, &options);
     notes.extend(more);
+    let terms = Terms {
+        hello,
+        options: &options,
+        bounds: &registry.bounds,
+        xattrs: xattr_policy(&options, &registry.bounds),
+        copies_root,
+        empty: empty || missing,
+    };
+    let mut ctimes = Ctimes::default();
+    if cache.keeps() {
+        let opened = Ctimes::open(&registry.state, slot.name.as_str(), &volume, &terms);
+        notes.extend(opened.1);
+        ctimes = opened.0;
+    }
     Ok(Ready {
         volume: Arc::new(volume),
         lock,
@@ -276,8 +290,14 @@ fn prepare(registry: &Registry, slot: &Slot, hello: &Hello) -> Result<Ready, Ref
         single,
         copies_root,
         cache,
+        ctimes,
         leaf_key,
     })
+}
+
+/// Which extended attributes this session copies.
+fn xattr_policy(options: &Options, bounds: &Bounds) -> XattrPolicy {
+    XattrPolicy { enabled: options.xattrs, selinux: keeps_selinux(options.selinux), no_setuid: bounds.no_setuid }
 }
 
 pub fn busy(text: &str) -> Refuse {
@@ -379,7 +399,7 @@ async fn follow(
             Message::Pass(pass) => Order::Pass(pass),
             Message::Batch(batch) => Order::Batch(batch),
             Message::PassEnd(end) => Order::PassEnd(end),
-            Message::Finish { problems } => Order::Finish { problems },
+            Message::Finish { problems, listed } => Order::Finish { problems, listed },
             Message::Problem(problem) => {
                 lock(&receiving.peer).push(problem);
                 continue;

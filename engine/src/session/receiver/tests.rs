@@ -9,8 +9,8 @@ use super::Serving;
 use crate::session::stop::Stop;
 use crate::tunnel::{self, Inbox, Meter, Outbox, memory_pair};
 use crate::types::{
-    BatchId, Content, DirId, Entry, FileContent, Mode, Name, Options, Outcome, Owner, RunId, Shape, SourceInstance,
-    StatePlace, Timestamp, VolumeName, Xattrs,
+    BatchId, Content, DirId, Entry, FileContent, Mode, Moment, Name, Options, Outcome, Owner, RunId, Shape,
+    SourceInstance, StatePlace, Timestamp, VolumeName, Xattrs,
 };
 use crate::wire::{BatchEncoder, Hello, ListEnd, Message, Pass, PassEnd, PassKind, RootEntry};
 
@@ -24,6 +24,7 @@ fn hello() -> Message {
         lanes: 1,
         source: Shape::Directory,
         options: Options::default(),
+        vantage: None,
     })
 }
 
@@ -36,7 +37,12 @@ fn pass(number: u32) -> Vec<u8> {
 /// A listing of one file whose content never comes.
 fn batch() -> Vec<u8> {
     let mut encoder = BatchEncoder::new(BatchId(0), DirId(0));
-    encoder.push(&Entry {
+    encoder.push(&file());
+    encoder.finish(ListEnd::Complete)
+}
+
+fn file() -> Entry {
+    Entry {
         name: Name::new(b"file").unwrap(),
         mode: Mode::new(0o644).unwrap(),
         owner: Owner::new(0, 0).unwrap(),
@@ -44,8 +50,7 @@ fn batch() -> Vec<u8> {
         xattrs: Xattrs::default(),
         link: None,
         content: Content::File(FileContent { size: 7 }),
-    });
-    encoder.finish(ListEnd::Complete)
+    }
 }
 
 async fn connect(door: &mpsc::Sender<tunnel::Stream>) -> (Outbox, Inbox) {
@@ -81,7 +86,9 @@ async fn a_sender_that_floods_control_while_contents_are_awaited_is_refused() {
     control.post(pass(0)).unwrap();
     control.post(batch()).unwrap();
     control
-        .post(Message::PassEnd(PassEnd { entries: 1, bytes: 7, source_empty: false, last: false }).encode())
+        .post(
+            Message::PassEnd(PassEnd { entries: 1, bytes: 7, source_empty: false, last: false, listed: None }).encode(),
+        )
         .unwrap();
     for number in 1..100 {
         let _ = control.post(pass(number));
@@ -92,4 +99,41 @@ async fn a_sender_that_floods_control_while_contents_are_awaited_is_refused() {
     drop((door, control));
     serving.await.unwrap();
     std::fs::remove_dir_all(path).unwrap();
+}
+
+/// What a receiver without a baseline says to these frames after a hello.
+async fn answer(place: &str, frames: &[Vec<u8>]) -> String {
+    let path = std::env::temp_dir().join(format!("ferry-session-{place}-{}", std::process::id()));
+    let (door, connections) = mpsc::channel(4);
+    let (run, name) = (RunId::new("hostile").unwrap(), VolumeName::new("sync").unwrap());
+    let serving = tokio::spawn(
+        Serving::local(run, connections, (name, path.clone(), StatePlace::None), Arc::default(), Stop::new()).serve(),
+    );
+    let (control, inbox) = connect(&door).await;
+    control.post(hello().encode()).unwrap();
+    frames.iter().for_each(|frame| control.post(frame.clone()).unwrap());
+    let (outcome, text) = last_word(inbox).await;
+    assert_eq!(outcome, Outcome::Failed);
+    drop((door, control));
+    serving.await.unwrap();
+    std::fs::remove_dir_all(path).unwrap();
+    text
+}
+
+#[tokio::test]
+async fn a_sender_that_does_not_look_though_nothing_was_agreed_is_refused() {
+    let mut encoder = BatchEncoder::new(BatchId(0), DirId(0));
+    encoder.push_unlooked(&file());
+    let text = answer("unlooked", &[pass(0), encoder.finish(ListEnd::Complete)]).await;
+    assert!(text.contains("did not look"), "{text}");
+}
+
+#[tokio::test]
+async fn a_sender_that_says_when_it_listed_though_nobody_asked_is_refused() {
+    let listed = Some(Moment { wall: Timestamp::default(), up_ns: 1 });
+    let end = PassEnd { entries: 0, bytes: 0, source_empty: true, last: false, listed: None };
+    let empty = BatchEncoder::new(BatchId(0), DirId(0)).finish(ListEnd::Complete);
+    let frames = [pass(0), empty, Message::PassEnd(end).encode(), Message::Finish { problems: 0, listed }.encode()];
+    let text = answer("listed", &frames).await;
+    assert!(text.contains("was not asked"), "{text}");
 }

@@ -10,7 +10,9 @@ use crate::session::fate::{Fate, lock};
 use crate::session::progress::Progress;
 use crate::session::report::Tally;
 use crate::tunnel::Outbox;
-use crate::types::{ChownTo, Compress, LeafKey, Options, Problem, Problems, RelPath, SessionKey, Stage, limits};
+use crate::types::{
+    ChownTo, Compress, LeafKey, Moment, Options, Problem, Problems, RelPath, SessionKey, Stage, limits,
+};
 use crate::volume::Volume;
 use crate::wire::Message;
 
@@ -26,6 +28,10 @@ pub struct Sending {
     pub one_file_system: bool,
     pub excludes: Excludes,
     pub xattrs: XattrPolicy,
+    /// What did not change since then need not be looked at in the first pass.
+    pub baseline: Option<Moment>,
+    /// The receiver wants to know when the last pass began.
+    pub remembers: bool,
     pub leaf_key: LeafKey,
     pub anchors: Anchors,
     /// How content is compressed; not at all when the receiver does not take it.

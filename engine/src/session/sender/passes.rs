@@ -13,7 +13,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use crate::session::error::SessionError;
 use crate::session::fate::{Ended, LOOK_AGAIN};
 use crate::session::progress::Phase;
-use crate::types::{Stage, limits};
+use crate::types::{Moment, Stage, limits};
+use crate::volume::moment;
 use crate::wire::{Message, Pass, PassEnd, PassKind, Report, RootEntry};
 
 use super::context::Sending;
@@ -43,6 +44,8 @@ pub struct Passes {
     pub clears_first: bool,
     next_batch: u64,
     number: u32,
+    /// When the last transfer pass began, unless something in it was odd.
+    listed: Option<Moment>,
 }
 
 impl Passes {
@@ -53,7 +56,7 @@ impl Passes {
         empty: bool,
         clears_first: bool,
     ) -> Self {
-        Self { sending, feed, replies, empty, clears_first, next_batch: 0, number: 0 }
+        Self { sending, feed, replies, empty, clears_first, next_batch: 0, number: 0, listed: None }
     }
 
     /// Runs to the receiver's report.
@@ -75,6 +78,9 @@ impl Passes {
             }
             repeated += u32::from(!again);
         }
+        if self.sending.changed.any() {
+            self.listed = None;
+        }
         self.report_changed();
         if verifies {
             self.sending.progress.enter(Phase::Verifying);
@@ -83,7 +89,9 @@ impl Passes {
         }
         self.sending.progress.enter(Phase::Syncing);
         self.sending.tell_problems();
-        self.sending.post(&Message::Finish { problems: self.sending.tally.problems_total() });
+        let problems = self.sending.tally.problems_total();
+        let listed = self.listed.filter(|_| self.sending.remembers && problems == 0);
+        self.sending.post(&Message::Finish { problems, listed });
         match self.reply()? {
             Reply::Report(report) => Ok(self.part(*report)),
             Reply::PassDone { .. } => Err(self.out_of_place()),
@@ -107,14 +115,21 @@ impl Passes {
             sending.progress.enter(Phase::Transferring);
             sending.tally.begin_pass();
         }
+        if kind == PassKind::Transfer {
+            // Before anything is looked at: what changes from here on is seen next time.
+            self.listed = moment();
+        }
         sending.post(&Message::Pass(Pass { kind, number: self.number, root: self.root()? }));
         let unasked = self.empty && self.number == 0 && kind == PassKind::Transfer && !sending.options.dry_run;
+        let first = kind == PassKind::Transfer && self.number == 0;
+        let baseline = sending.baseline.filter(|_| first);
         self.number += 1;
-        let mut end = Scan::new(&sending, &self.feed, &mut self.next_batch, unasked).run()?;
+        let mut end = Scan::new(&sending, &self.feed, &mut self.next_batch, unasked, baseline).run()?;
         if kind == PassKind::Transfer {
             self.count(&end);
         }
         end.last = may_be_last && !sending.changed.any() && sending.tally.problems_total() == 0;
+        end.listed = self.listed.filter(|_| end.last && sending.remembers);
         let last = end.last;
         sending.post(&Message::PassEnd(end));
         if kind == PassKind::Transfer && sending.options.delete {

@@ -1,8 +1,10 @@
 //! One pass over the source: directories depth first, their entries in name order, into batches.
 //!
 //! It reads attributes only; contents are the reading threads' business. A directory whose listing fits in memory is
-//! listed whole before its children are entered; a larger one is entered range by range, so memory stays bounded.
+//! listed whole before its children are entered; a larger one is entered range by range, so memory stays bounded. What
+//! certainly did not change since a baseline gets no look at its extended attributes ([`since`]).
 
+mod since;
 mod single;
 
 use std::collections::VecDeque;
@@ -11,13 +13,16 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::plan::{LinkTable, SeenLink, temporary_epoch};
 use crate::session::fate::Ended;
-use crate::types::{BatchId, Content, DirId, Entry, EntryIndex, EntryKind, FileContent, Name, Stage, Xattrs, limits};
+use crate::types::{
+    BatchId, Content, DirId, Entry, EntryIndex, EntryKind, FileContent, Moment, Name, Stage, Xattrs, limits,
+};
 use crate::volume::{self, Dir, Identity, Listed, Listing, ListingEnd, Status, XattrError};
 use crate::wire::{BatchEncoder, ListEnd, PassEnd};
 
 use super::book::{SentBatch, SentFile};
 use super::context::Sending;
 use super::feed::Feed;
+use since::Constancy;
 
 /// Walks the source once and sends what it sees.
 pub struct Scan<'a> {
@@ -31,12 +36,15 @@ pub struct Scan<'a> {
     entries: u64,
     bytes: u64,
     root_entries: u64,
+    /// What did not change since then need not be looked at.
+    baseline: Option<Moment>,
 }
 
 /// A directory on the way down.
 struct Level {
     dir: Arc<Dir>,
     id: DirId,
+    since: Constancy,
     listing: Option<Listing>,
     children: VecDeque<Child>,
     complete: bool,
@@ -46,8 +54,18 @@ struct Child {
     name: Name,
     identity: Identity,
     id: DirId,
+    since: Constancy,
     /// Announced, but not entered: on another file system, or too deep.
     closed: bool,
+}
+
+/// What was seen of a name, its extended attributes apart.
+struct Seen {
+    status: Status,
+    /// Its inode number as the directory has it.
+    listed_ino: u64,
+    /// Whether its extended attributes were looked at; there was no need to otherwise.
+    looked: bool,
 }
 
 /// A batch being put together.
@@ -58,7 +76,13 @@ struct Draft {
 }
 
 impl<'a> Scan<'a> {
-    pub fn new(sending: &'a Sending, feed: &'a Feed, next_batch: &'a mut u64, unasked: bool) -> Self {
+    pub fn new(
+        sending: &'a Sending,
+        feed: &'a Feed,
+        next_batch: &'a mut u64,
+        unasked: bool,
+        baseline: Option<Moment>,
+    ) -> Self {
         Self {
             sending,
             feed,
@@ -69,6 +93,7 @@ impl<'a> Scan<'a> {
             entries: 0,
             bytes: 0,
             root_entries: 0,
+            baseline,
         }
     }
 
@@ -79,7 +104,8 @@ impl<'a> Scan<'a> {
         }
         let root = Arc::clone(self.sending.volume.root());
         let mut stack = Vec::new();
-        self.enter(&mut stack, root, DirId(0))?;
+        let since = self.constancy_of_root(&root);
+        self.enter(&mut stack, root, DirId(0), since)?;
         while let Some(level) = stack.last_mut() {
             self.sending.fate.check()?;
             if let Some(child) = level.children.pop_front() {
@@ -91,7 +117,13 @@ impl<'a> Scan<'a> {
             }
         }
         self.sending.progress.scan_complete.store(true, Relaxed);
-        Ok(PassEnd { entries: self.entries, bytes: self.bytes, source_empty: self.root_entries == 0, last: false })
+        Ok(PassEnd {
+            entries: self.entries,
+            bytes: self.bytes,
+            source_empty: self.root_entries == 0,
+            last: false,
+            listed: None,
+        })
     }
 
     fn enter_child(&mut self, stack: &mut Vec<Level>, child: &Child) -> Result<(), Ended> {
@@ -100,7 +132,7 @@ impl<'a> Scan<'a> {
             return self.close_unread(child.id, &parent.dir);
         }
         match parent.dir.child(&child.name, child.identity) {
-            Ok(dir) => self.enter(stack, dir, child.id),
+            Ok(dir) => self.enter(stack, dir, child.id, child.since),
             Err(error) => {
                 let at = parent.dir.path().join(&child.name);
                 self.sending.problem(at, Stage::Scan, error.to_string());
@@ -110,7 +142,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    fn enter(&mut self, stack: &mut Vec<Level>, dir: Arc<Dir>, id: DirId) -> Result<(), Ended> {
+    fn enter(&mut self, stack: &mut Vec<Level>, dir: Arc<Dir>, id: DirId, since: Constancy) -> Result<(), Ended> {
         let listing = match dir.listing() {
             Ok(listing) => listing,
             Err(error) => {
@@ -122,7 +154,7 @@ impl<'a> Scan<'a> {
                 return self.close_unread(id, &dir);
             }
         };
-        let mut level = Level { dir, id, listing: Some(listing), children: VecDeque::new(), complete: true };
+        let mut level = Level { dir, id, since, listing: Some(listing), children: VecDeque::new(), complete: true };
         while level.listing.as_ref().is_some_and(|l| !l.is_ranged()) {
             self.advance(&mut level)?;
         }
@@ -210,7 +242,7 @@ impl<'a> Scan<'a> {
             self.sending.problem(dir.path().join(name), Stage::Scan, cause);
             return Ok(());
         }
-        let (status, xattrs) = match self.look(dir, listed) {
+        let (seen, xattrs) = match self.look(level, listed) {
             Ok(Some(seen)) => seen,
             Ok(None) => {
                 // It may stand under another name that the listing, being older, does not have.
@@ -221,11 +253,11 @@ impl<'a> Scan<'a> {
             }
             Err(cause) => return self.missing(level, name, &cause),
         };
-        if self.is_excluded(dir, name, status.kind) {
+        if self.is_excluded(dir, name, seen.status.kind) {
             return Ok(());
         }
-        match self.entry(dir, name, &status, xattrs) {
-            Ok((entry, leads)) => self.enter_entry(level, draft, &entry, &status, leads),
+        match self.entry(dir, name, &seen.status, xattrs) {
+            Ok((entry, leads)) => self.enter_entry(level, draft, &entry, &seen, leads),
             Err(EntryError::Vanished) => {
                 self.sending.changed.vanished();
                 level.complete = false;
@@ -235,8 +267,17 @@ impl<'a> Scan<'a> {
         Ok(())
     }
 
+    /// What there is to see of a name; `None` when it is gone.
+    fn look(&self, level: &Level, listed: &Listed) -> Result<Option<(Seen, Xattrs)>, String> {
+        let seen = |status, looked| Seen { status, listed_ino: listed.ino, looked };
+        if let Some(status) = self.unchanged(level, listed) {
+            return Ok(Some((seen(status, false), Xattrs::default())));
+        }
+        Ok(self.look_at(&level.dir, listed)?.map(|(status, xattrs)| (seen(status, true), xattrs)))
+    }
+
     /// Status and extended attributes of a name; `None` when it is gone.
-    fn look(&self, dir: &Dir, listed: &Listed) -> Result<Option<(Status, Xattrs)>, String> {
+    fn look_at(&self, dir: &Dir, listed: &Listed) -> Result<Option<(Status, Xattrs)>, String> {
         let policy = &self.sending.xattrs;
         if policy.enabled {
             let wants = |name: &[u8]| policy.wants(name);
@@ -263,9 +304,14 @@ impl<'a> Scan<'a> {
             && self.sending.excludes.matches(&dir.path().join(name), kind == EntryKind::Dir)
     }
 
-    fn enter_entry(&mut self, level: &mut Level, draft: &mut Draft, entry: &Entry, status: &Status, leads: bool) {
+    fn enter_entry(&mut self, level: &mut Level, draft: &mut Draft, entry: &Entry, seen: &Seen, leads: bool) {
         let index = EntryIndex(u32::try_from(draft.encoder.count()).unwrap_or(u32::MAX));
-        draft.encoder.push(entry);
+        if seen.looked {
+            draft.encoder.push(entry);
+        } else {
+            draft.encoder.push_unlooked(entry);
+            self.sending.tally.add(|t| &t.unlooked, 1);
+        }
         self.entries += 1;
         self.sending.progress.entries_scanned.fetch_add(1, Relaxed);
         if level.id == DirId(0) {
@@ -276,10 +322,10 @@ impl<'a> Scan<'a> {
                 if leads {
                     self.bytes = self.bytes.saturating_add(*size);
                     self.sending.progress.bytes_total.fetch_add(*size, Relaxed);
-                    draft.files.push(SentFile::new(index, entry.name.clone(), *status));
+                    draft.files.push(SentFile::new(index, entry.name.clone(), seen.status));
                 }
             }
-            Content::Dir => self.announce(level, entry, status),
+            Content::Dir => self.announce(level, entry, seen),
             Content::Symlink(_)
             | Content::Fifo
             | Content::Socket
@@ -288,8 +334,9 @@ impl<'a> Scan<'a> {
         }
     }
 
-    fn announce(&mut self, level: &mut Level, entry: &Entry, status: &Status) {
-        let elsewhere = self.sending.one_file_system && status.identity.dev != self.sending.volume.device();
+    fn announce(&mut self, level: &mut Level, entry: &Entry, seen: &Seen) {
+        let identity = seen.status.identity;
+        let elsewhere = self.sending.one_file_system && identity.dev != self.sending.volume.device();
         let too_deep = level.dir.depth() + 1 > limits::DEPTH_MAX;
         if too_deep {
             let cause = format!("directories are nested deeper than {}", limits::DEPTH_MAX);
@@ -297,8 +344,9 @@ impl<'a> Scan<'a> {
         }
         level.children.push_back(Child {
             name: entry.name.clone(),
-            identity: status.identity,
+            identity,
             id: DirId(self.next_dir),
+            since: self.constancy(level, seen),
             closed: elsewhere || too_deep,
         });
         self.next_dir += 1;

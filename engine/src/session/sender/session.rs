@@ -14,9 +14,9 @@ use crate::session::crew::Crew;
 use crate::session::error::SessionError;
 use crate::session::fate::{EXPLANATION, Fate, lock};
 use crate::tunnel::{self, Inbox, Outbox, Stream};
-use crate::types::{Compress, Outcome, limits};
-use crate::volume::{self, keeps_selinux};
-use crate::wire::{FEATURE_ZSTD, Hello, LaneHello, Message, Report, Welcome};
+use crate::types::{Compress, Moment, Outcome, Vantage, limits};
+use crate::volume::{self, keeps_selinux, moment};
+use crate::wire::{FEATURE_BASELINE, FEATURE_ZSTD, Hello, LaneHello, Message, Report, Welcome};
 
 use super::book::Book;
 use super::context::{ChangedPaths, Sending};
@@ -44,12 +44,17 @@ pub async fn run(job: &SendVolume) -> Result<Report, SessionError> {
     let nonce = random::<16>()?;
     // The first time it is likely that somebody listens: everything is dialled at once. Who waits for a receiver dials once.
     let early = (!job.dialled.swap(true, Relaxed)).then(|| dial_lanes(job));
-    let (control, mut inbox) = introduce(job, nonce).await?;
+    let vantage = vantage(job);
+    let (control, mut inbox) = introduce(job, nonce, vantage).await?;
     let lanes = early.unwrap_or_else(|| dial_lanes(job));
     let welcome = receive_welcome(&mut inbox).await?;
     for note in &welcome.notes {
         job.tally.note(note);
     }
+    if welcome.features & !features(job.compress, vantage) != 0 {
+        return Err(SessionError::Protocol("it takes up a feature that was not offered".to_owned()));
+    }
+    let (baseline, remembers) = baseline(&welcome);
     let lanes = open_lanes(job, &welcome, lanes).await?;
     let fate = Fate::new();
     let sending = Arc::new(Sending {
@@ -65,9 +70,11 @@ pub async fn run(job: &SendVolume) -> Result<Report, SessionError> {
             selinux: keeps_selinux(job.options.selinux),
             no_setuid: false,
         },
+        baseline,
+        remembers,
         leaf_key: welcome.leaf_key,
         anchors: Anchors::new(&welcome.leaf_key),
-        compress: agreed(job.compress, &welcome)?,
+        compress: agreed(job.compress, &welcome),
         session_key: session_key(&nonce, &welcome.nonce, welcome.epoch),
         control: control.clone(),
         book: Book::default(),
@@ -96,10 +103,35 @@ async fn say_goodbye(control: Outbox, error: &SessionError) {
     control.kill();
 }
 
-async fn introduce(job: &SendVolume, nonce: [u8; 16]) -> Result<(Outbox, Inbox), SessionError> {
+/// From where the source is seen, where that may make a baseline: its ctimes tell every change, and attributes are copied.
+fn vantage(job: &SendVolume) -> Option<Vantage> {
+    let options = &job.options;
+    let wanted = options.xattrs && !options.dry_run && !job.volume.shape().is_single();
+    if !wanted || !job.volume.tells_changes() {
+        return None;
+    }
+    let selinux = keeps_selinux(options.selinux);
+    let decides = (job.name.as_str(), job.instance.0, options.owner, options.excludes.as_slice(), options.root_attrs);
+    let decides = format!("{decides:?} {:?} {} {selinux}", job.chown, job.one_file_system);
+    job.volume.vantage(selinux, decides.as_bytes()).ok()
+}
+
+/// The baseline that a receiver gave, if our clock was not set since, and whether it wants the next one.
+fn baseline(welcome: &Welcome) -> (Option<Moment>, bool) {
+    let remembers = welcome.features & FEATURE_BASELINE != 0;
+    let now = moment();
+    let steady = |baseline: &Moment| now.is_some_and(|now| baseline.is_steady_until(&now));
+    (welcome.baseline.filter(steady), remembers)
+}
+
+async fn introduce(
+    job: &SendVolume,
+    nonce: [u8; 16],
+    vantage: Option<Vantage>,
+) -> Result<(Outbox, Inbox), SessionError> {
     let mut stream = job.dial.dial().await?;
     let hello = Hello {
-        features: features(job.compress),
+        features: features(job.compress, vantage),
         run: job.run.clone(),
         instance: job.instance,
         nonce,
@@ -107,6 +139,7 @@ async fn introduce(job: &SendVolume, nonce: [u8; 16]) -> Result<(Outbox, Inbox),
         source: job.volume.shape(),
         lanes: job.lanes,
         options: job.options.clone(),
+        vantage,
     };
     tunnel::greet_with(&mut stream, &Message::Hello(hello).encode(), &job.meter).await?;
     job.connections.fetch_add(1, Relaxed);
@@ -114,20 +147,17 @@ async fn introduce(job: &SendVolume, nonce: [u8; 16]) -> Result<(Outbox, Inbox),
 }
 
 /// What this sender can do beyond the least, and wants to.
-fn features(asked: Compress) -> u64 {
-    if asked == Compress::Off { 0 } else { FEATURE_ZSTD }
+fn features(asked: Compress, vantage: Option<Vantage>) -> u64 {
+    (if asked == Compress::Off { 0 } else { FEATURE_ZSTD }) | vantage.map_or(0, |_| FEATURE_BASELINE)
 }
 
 /// How content is compressed in this session: as was asked, unless the receiver does not take it.
-fn agreed(asked: Compress, welcome: &Welcome) -> Result<Compress, SessionError> {
-    if welcome.features & !features(asked) != 0 {
-        return Err(SessionError::Protocol("it uses a feature that was not asked for".to_owned()));
-    }
+fn agreed(asked: Compress, welcome: &Welcome) -> Compress {
     if asked != Compress::Off && welcome.features & FEATURE_ZSTD == 0 {
         tracing::info!("the receiver does not take compressed content; sending plain");
-        return Ok(Compress::Off);
+        return Compress::Off;
     }
-    Ok(asked)
+    asked
 }
 
 async fn receive_welcome(inbox: &mut Inbox) -> Result<Welcome, SessionError> {

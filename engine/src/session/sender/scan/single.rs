@@ -31,7 +31,7 @@ impl Scan<'_> {
         }
         self.send(draft, &root, ListEnd::Complete)?;
         sending.progress.scan_complete.store(true, Relaxed);
-        Ok(PassEnd { entries: self.entries, bytes: self.bytes, source_empty: false, last: false })
+        Ok(PassEnd { entries: self.entries, bytes: self.bytes, source_empty: false, last: false, listed: None })
     }
 
     /// The entry as it goes over the wire, and what is read.
@@ -44,7 +44,7 @@ impl Scan<'_> {
         match status.kind {
             EntryKind::File => {
                 let listed = Listed { name: name.clone(), kind: Some(EntryKind::File), ino: status.identity.ino };
-                let (status, xattrs) = self.look(root, &listed)?.ok_or_else(gone)?;
+                let (status, xattrs) = self.look_at(root, &listed)?.ok_or_else(gone)?;
                 let owner = self.sending.chown.map_or(status.owner, |ChownTo(owner)| owner);
                 let content = Content::File(FileContent { size: status.size });
                 let (mode, mtime) = (status.mode, status.mtime);

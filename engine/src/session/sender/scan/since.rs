@@ -1,0 +1,47 @@
+//! What certainly did not change at the source since a baseline: an inode by its ctime, and where it stands by those of the
+//! directories above it. See `receiver::ctimes`, which keeps the baseline and asks the same of the destination.
+
+use std::sync::Arc;
+
+use crate::volume::{Dir, Listed, Status};
+
+use super::{Level, Scan, Seen};
+
+/// What is known of a directory of the source since the baseline.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Constancy {
+    /// It is the directory that stood here then.
+    same: bool,
+    /// No name was made, renamed or removed in it.
+    quiet: bool,
+}
+
+impl Scan<'_> {
+    /// The root is the same: the vantage names it.
+    pub(super) fn constancy_of_root(&self, root: &Arc<Dir>) -> Constancy {
+        let quiet = root.status().is_ok_and(|status| self.is_unchanged(&status));
+        Constancy { same: self.baseline.is_some(), quiet }
+    }
+
+    /// A renamed directory shows it, and so does the one it was renamed in: one of both that shows nothing is enough.
+    pub(super) fn constancy(&self, above: &Level, seen: &Seen) -> Constancy {
+        let uncovered = self.sending.volume.is_uncovered(seen.status.identity, seen.listed_ino);
+        let quiet = self.is_unchanged(&seen.status);
+        Constancy { same: above.since.same && uncovered && (above.since.quiet || quiet), quiet }
+    }
+
+    /// The status of a name whose extended attributes need not be looked at.
+    pub(super) fn unchanged(&self, level: &Level, listed: &Listed) -> Option<Status> {
+        if !level.since.same {
+            return None;
+        }
+        // What cannot be looked at is looked at again, and told then.
+        let status = level.dir.status_of(&listed.name).ok().flatten()?;
+        let uncovered = self.sending.volume.is_uncovered(status.identity, listed.ino);
+        (uncovered && self.is_unchanged(&status)).then_some(status)
+    }
+
+    fn is_unchanged(&self, status: &Status) -> bool {
+        self.baseline.is_some_and(|baseline| status.is_unchanged_since(&baseline))
+    }
+}
