@@ -179,6 +179,7 @@ async fn copy(stage: &Stage, console: &Console, stop: &Stop) -> Result<RunReport
         chown: None,
         one_file_system: false,
         lanes: 2,
+        lanes_max: 2,
         compress: Compress::Auto,
         retry_for: RETRY_FOR,
         bwlimit: None,

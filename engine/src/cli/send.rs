@@ -34,6 +34,7 @@ fn send(job: &Job<'_>, config: SendConfig) -> Result<RunReport, Failure> {
         chown: transfer.chown,
         one_file_system: transfer.one_file_system,
         lanes: transfer.lanes,
+        lanes_max: transfer.lanes_max,
         compress: transfer.compress,
         retry_for: config.retry_for,
         bwlimit: transfer.bwlimit.and_then(std::num::NonZeroU64::new),

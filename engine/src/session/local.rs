@@ -77,6 +77,7 @@ pub async fn sync(run: SyncRun, progress: Arc<Progress>, stop: Stop) -> RunRepor
         chown: run.chown,
         one_file_system: run.one_file_system,
         lanes: run.lanes,
+        lanes_max: run.lanes,
         compress: if run.compress == Compress::Auto { Compress::Off } else { run.compress },
         retry_for: Duration::ZERO,
         dial: Dial::Memory(door),

@@ -9,7 +9,8 @@ use crate::cli::values::Lanes;
 use crate::cli::{files, places};
 use crate::types::{ChownTo, Compress, LossSet, Options, OwnerPolicy, StatePlace, limits};
 
-/// More lanes than this gain nothing on one machine (engine-rules, measured limits); `--connections` may still ask for them.
+/// More lanes than this gain nothing between two machines that the network does not slow (engine-rules, measured limits). Where it does,
+/// more are opened later.
 const LANES_AUTO_MAX: usize = 4;
 
 /// What is asked of both sides.
@@ -21,8 +22,10 @@ pub struct TransferConfig {
     pub chown: Option<ChownTo>,
     /// Stay on the root's file system.
     pub one_file_system: bool,
-    /// Data connections, 1 to [`limits::LANES_MAX`].
+    /// Data connections to begin with, 1 to [`limits::LANES_MAX`].
     pub lanes: u8,
+    /// Data connections that may be opened when more carry more.
+    pub lanes_max: u8,
     /// Whether content is compressed.
     pub compress: Compress,
     /// Bytes a second, at least 1.
@@ -94,6 +97,7 @@ impl TransferConfig {
             chown: args.chown.map(ChownTo),
             one_file_system: args.one_file_system,
             lanes: lanes(args.connections),
+            lanes_max: lanes_max(args.connections),
             compress: args.compress,
             bwlimit: args.bwlimit,
         })
@@ -152,6 +156,13 @@ fn excludes(from: &[PathBuf], typed: &[String]) -> Result<Vec<String>, ConfigErr
         return Err(ConfigError::Excludes { count, bytes });
     }
     Ok(patterns)
+}
+
+fn lanes_max(typed: Lanes) -> u8 {
+    match typed {
+        Lanes::Count(count) => count,
+        Lanes::Auto => limits::LANES_MAX as u8,
+    }
 }
 
 fn lanes(typed: Lanes) -> u8 {

@@ -1,7 +1,8 @@
 //! What the threads and tasks of one sending session share.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use crate::delta::Anchors;
 use crate::plan::{Excludes, XattrPolicy};
@@ -41,6 +42,8 @@ pub struct Sending {
     pub book: Book,
     pub work: WorkQueue,
     pub changed: ChangedPaths,
+    /// Nanoseconds that the reading threads have waited for room to send, all together.
+    pub waited_ns: AtomicU64,
     /// What the receiver met.
     pub peer: Mutex<Problems>,
     /// The report is here: what breaks now breaks nothing.
@@ -50,6 +53,11 @@ pub struct Sending {
 }
 
 impl Sending {
+    /// How long the reading threads have waited for room to send, all together.
+    pub fn waited(&self) -> Duration {
+        Duration::from_nanos(self.waited_ns.load(Relaxed))
+    }
+
     /// Records a problem; the receiver hears of it before the end.
     pub fn problem(&self, path: RelPath, stage: Stage, cause: impl Into<String>) {
         self.tally.problem(Problem::new(path, stage, cause));

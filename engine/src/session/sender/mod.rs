@@ -16,12 +16,14 @@ mod content;
 mod context;
 mod course;
 mod feed;
+mod lanes;
 mod large;
 mod passes;
 mod reader;
 mod scan;
 mod session;
 mod shrink;
+mod widening;
 mod work;
 
 use std::num::NonZeroU64;
@@ -63,8 +65,10 @@ pub struct SendRun {
     pub chown: Option<ChownTo>,
     /// Do not enter other file systems.
     pub one_file_system: bool,
-    /// Data connections.
+    /// Data connections to begin with.
     pub lanes: u8,
+    /// Data connections that may be opened, when more carry more.
+    pub lanes_max: u8,
     /// Whether content is compressed, if the receiver can take it.
     pub compress: Compress,
     /// Time without progress before the network is given up.
@@ -87,6 +91,7 @@ pub struct SendVolume {
     pub chown: Option<ChownTo>,
     pub one_file_system: bool,
     pub lanes: u8,
+    pub lanes_max: u8,
     pub compress: Compress,
     pub retry_for: Duration,
     pub dial: Dial,
@@ -147,6 +152,7 @@ pub async fn send(run: SendRun, progress: Arc<Progress>, stop: Stop) -> RunRepor
             chown: run.chown,
             one_file_system: run.one_file_system,
             lanes: run.lanes,
+            lanes_max: run.lanes_max,
             compress: run.compress,
             retry_for: run.retry_for,
             dial: dial.clone(),

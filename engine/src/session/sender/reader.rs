@@ -336,6 +336,8 @@ impl Reader {
     fn waiting(&self, what: impl FnOnce() -> Result<(), Ended>) -> Result<(), Ended> {
         let since = Instant::now();
         let done = what();
+        let ns = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.sending.waited_ns.fetch_add(ns, Relaxed);
         lock(&self.shrinker).waited(since);
         done
     }

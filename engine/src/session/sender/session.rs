@@ -1,26 +1,27 @@
 //! One session of the sender: connect, introduce, open lanes, run the threads, end.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 
 use crate::delta::{Anchors, session_key};
 use crate::plan::{Excludes, XattrPolicy};
 use crate::session::crew::Crew;
 use crate::session::error::SessionError;
 use crate::session::fate::{EXPLANATION, Fate, lock};
-use crate::tunnel::{self, Inbox, Outbox, Stream};
-use crate::types::{Compress, Moment, Outcome, Vantage, limits};
+use crate::tunnel::{self, Inbox, Outbox};
+use crate::types::{Compress, Moment, Outcome, Vantage};
 use crate::volume::{self, keeps_selinux, moment};
-use crate::wire::{FEATURE_BASELINE, FEATURE_ZSTD, Hello, LaneHello, Message, Report, Welcome};
+use crate::wire::{FEATURE_BASELINE, FEATURE_ZSTD, Hello, Message, Report, Welcome};
 
 use super::book::Book;
 use super::context::{ChangedPaths, Sending};
 use super::feed::Feed;
+use super::lanes::{Lane, Wider, dial_lanes, open_lanes};
 use super::passes::{Passes, Reply};
 use super::reader::Reader;
 use super::shrink::Shrinker;
@@ -29,15 +30,6 @@ use super::{SendVolume, random};
 
 /// The receiver may first have to end an older session of ours.
 const WELCOME_DEADLINE: Duration = Duration::from_secs(60);
-
-/// How long a connection may stand before its first word: the receiver lets it go after `HANDSHAKE_DEADLINE`.
-const EARLY_MAX: Duration = Duration::from_secs(5);
-
-/// A lane as opened.
-struct Lane {
-    outbox: Outbox,
-    inbox: Inbox,
-}
 
 /// Runs one session to the receiver's report.
 pub async fn run(job: &SendVolume) -> Result<Report, SessionError> {
@@ -80,12 +72,13 @@ pub async fn run(job: &SendVolume) -> Result<Report, SessionError> {
         book: Book::default(),
         work: WorkQueue::new(&fate),
         changed: ChangedPaths::default(),
+        waited_ns: AtomicU64::new(0),
         peer: Mutex::default(),
         reported: AtomicBool::new(false),
         tally: Arc::clone(&job.tally),
         progress: Arc::clone(&job.progress),
     });
-    let result = converse(job, &sending, inbox, lanes, welcome.empty).await;
+    let result = converse(job, &sending, inbox, lanes, &welcome).await;
     match &result {
         Ok(_) => drop(control.finish().await),
         Err(error) => say_goodbye(control, error).await,
@@ -137,7 +130,7 @@ async fn introduce(
         nonce,
         volume: job.name.clone(),
         source: job.volume.shape(),
-        lanes: job.lanes,
+        lanes: job.lanes_max,
         options: job.options.clone(),
         vantage,
     };
@@ -172,107 +165,33 @@ async fn receive_welcome(inbox: &mut Inbox) -> Result<Welcome, SessionError> {
     }
 }
 
-/// A connection that is to become a lane, and since when it stands; given up when nobody waits for it.
-struct Dialled(JoinHandle<Result<(Stream, Instant), SessionError>>);
-
-impl Drop for Dialled {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-/// Begins to connect the lanes before the receiver has answered the hello, which saves two or three round trips.
-fn dial_lanes(job: &SendVolume) -> Vec<Dialled> {
-    let dial_one = |_| {
-        let dial = job.dial.clone();
-        Dialled(tokio::spawn(async move { Ok((dial.dial().await?, Instant::now())) }))
-    };
-    (0..job.lanes).map(dial_one).collect()
-}
-
-/// Opens the lanes; the first must stand, a further one may be refused by what lies between.
-async fn open_lanes(job: &SendVolume, welcome: &Welcome, dialled: Vec<Dialled>) -> Result<Vec<Lane>, SessionError> {
-    let mut lanes = Vec::new();
-    let mut opening = JoinSet::new();
-    for (lane, dialled) in (0..welcome.lanes).zip(dialled) {
-        let (dial, meter, pace) = (job.dial.clone(), Arc::clone(&job.meter), job.pace.clone());
-        let hello = LaneHello { epoch: welcome.epoch, token: welcome.token, lane };
-        opening.spawn(async move { open_lane(&dial, dialled, (meter, pace), hello).await });
-    }
-    let mut failure = None;
-    while let Some(opened) = opening.join_next().await {
-        match opened {
-            Ok(Ok(lane)) => {
-                job.connections.fetch_add(1, Relaxed);
-                lanes.push(lane);
-            }
-            Ok(Err(error)) => {
-                tracing::info!(error = %error.sentence(), "a data connection could not be opened");
-                failure.get_or_insert(error);
-            }
-            Err(_) => return Err(SessionError::Internal("a connecting task ended without a word")),
-        }
-    }
-    match (lanes.is_empty(), failure) {
-        (true, Some(error)) => Err(error),
-        _ => Ok(lanes),
-    }
-}
-
-async fn open_lane(
-    dial: &super::Dial,
-    mut dialled: Dialled,
-    (meter, pace): (Arc<tunnel::Meter>, Option<Arc<tunnel::Pace>>),
-    hello: LaneHello,
-) -> Result<Lane, SessionError> {
-    let gone = SessionError::Internal("a connecting task ended without a word");
-    let mut stream = match (&mut dialled.0).await.map_err(|_| gone)?? {
-        (stream, since) if since.elapsed() < EARLY_MAX => stream,
-        _ => dial.dial().await?,
-    };
-    tunnel::greet_with(&mut stream, &Message::LaneHello(hello).encode(), &meter).await?;
-    let (outbox, mut inbox) = tunnel::open(stream, meter, pace);
-    let frame = tokio::time::timeout(limits::HANDSHAKE_DEADLINE, inbox.recv())
-        .await
-        .map_err(|_| SessionError::Link(tunnel::LinkError::Silent))??;
-    match Message::decode(&frame)? {
-        Message::LaneWelcome => Ok(Lane { outbox, inbox }),
-        Message::Refuse(refuse) => Err(SessionError::Refused { reason: refuse.reason, text: refuse.text }),
-        _ => Err(SessionError::Protocol("its first message on a data connection is no answer".to_owned())),
-    }
-}
-
 /// Runs the threads and tasks until the report or the first failure, and waits for all of them.
 async fn converse(
     job: &SendVolume,
     sending: &Arc<Sending>,
     inbox: Inbox,
     lanes: Vec<Lane>,
-    empty: bool,
+    welcome: &Welcome,
 ) -> Result<Report, SessionError> {
     let fate = sending.fate.clone();
     let feed = Arc::new(Feed::default());
     let crew = Crew::new(&fate);
     let mut tasks = JoinSet::new();
+    let mut wider = Wider::new(job, sending, welcome, lanes.len());
     let mut outboxes = Vec::new();
-    for Lane { outbox, inbox } in lanes {
-        let credit = Arc::new(LaneCredit::default());
-        let reader = Reader {
-            sending: Arc::clone(sending),
-            feed: Arc::clone(&feed),
-            lane: outbox.clone(),
-            credit: Arc::clone(&credit),
-            buffer: Vec::new(),
-            shrinker: Mutex::new(Shrinker::new(sending.compress)),
-        };
-        crew.spawn("ferry-read", move || reader.run());
-        tasks.spawn(acknowledgements(inbox, credit, Arc::clone(sending)));
-        outboxes.push(outbox);
+    for lane in lanes {
+        outboxes.push(begin_lane(lane, sending, &feed, &crew, &mut tasks));
     }
     // One answer is awaited at a time; who sends more breaks the protocol, and must not fill our memory with it.
     let (replies, from_receiver) = mpsc::sync_channel(1);
     tasks.spawn(answers(inbox, Arc::clone(sending), Arc::clone(&feed), replies));
-    let passes = Passes::new(Arc::clone(sending), feed, from_receiver, empty, job.clears_first.load(Relaxed));
+    let passes = Passes::new(
+        Arc::clone(sending),
+        Arc::clone(&feed),
+        from_receiver,
+        welcome.empty,
+        job.clears_first.load(Relaxed),
+    );
     let (tell, mut told) = oneshot::channel();
     crew.spawn("ferry-scan", move || {
         volume::stand_alone();
@@ -281,11 +200,14 @@ async fn converse(
         Ok(())
     });
 
-    let report = tokio::select! {
-        biased;
-        report = &mut told => report.ok(),
-        () = fate.ended() => None,
-        signal = job.stop.wait() => { fate.fail(SessionError::Stopped(signal)); None }
+    let report = loop {
+        tokio::select! {
+            biased;
+            report = &mut told => break report.ok(),
+            () = fate.ended() => break None,
+            signal = job.stop.wait() => { fate.fail(SessionError::Stopped(signal)); break None }
+            lane = wider.next() => outboxes.push(begin_lane(lane, sending, &feed, &crew, &mut tasks)),
+        }
     };
     // Nothing more is sent on the lanes; a receiver that has reported does not read them any more.
     fate.conclude();
@@ -307,6 +229,23 @@ async fn converse(
         (None, Some(error)) => Err(error),
         (None, None) => Err(SessionError::Internal("the session ended without a report")),
     }
+}
+
+/// Starts a lane's reading thread, and listens to what is acknowledged on it.
+fn begin_lane(lane: Lane, sending: &Arc<Sending>, feed: &Arc<Feed>, crew: &Crew, tasks: &mut JoinSet<()>) -> Outbox {
+    let Lane { outbox, inbox } = lane;
+    let credit = Arc::new(LaneCredit::default());
+    let reader = Reader {
+        sending: Arc::clone(sending),
+        feed: Arc::clone(feed),
+        lane: outbox.clone(),
+        credit: Arc::clone(&credit),
+        buffer: Vec::new(),
+        shrinker: Mutex::new(Shrinker::new(sending.compress)),
+    };
+    crew.spawn("ferry-read", move || reader.run());
+    tasks.spawn(acknowledgements(inbox, credit, Arc::clone(sending)));
+    outbox
 }
 
 /// What the receiver says on control.
