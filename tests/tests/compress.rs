@@ -32,7 +32,7 @@ fn log(len: usize, seed: u64) -> Vec<u8> {
 
 /// A file of lines.
 fn log_file(dir: &Path, name: &str, len: u64, seed: u64) -> Result<()> {
-    Place::open(dir)?.file(name.as_bytes(), &log(usize::try_from(len)?, seed))
+    Place::open(dir)?.file(name.as_bytes(), &log(usize::try_from(len)?, seed)).map(drop)
 }
 
 /// 2000 small files of lines, 4 MiB together.
@@ -64,13 +64,14 @@ fn what_shrinks_crosses_a_slow_line_in_far_fewer_bytes_unasked() -> Result<()> {
         let start = Instant::now();
         let (sent, received) = ferry.transfer(&keys, &source, &destination, &["--bwlimit", "8M"])?;
         let took = start.elapsed();
-        let (from, to) = compressed(&sent.exits(0)?)?;
+        let (sent, received) = (sent.exits(0)?, received.exits(0)?);
+        let (from, to) = compressed(&sent)?;
         let report = sent.report()?;
         // As they are they would take 12 s. What is sent before the line is known to be slow is sent as it is.
         ensure!(report.wire.sent < 48 * MIB, "{} bytes were sent, {from} as {to}", report.wire.sent);
         ensure!(took < Duration::from_secs(9), "it took {took:?}");
         ensure!(report.bytes.literal == 96 * MIB, "{:?}", report.bytes);
-        ensure!(compressed(&received.exits(0)?)? == (from, to), "both sides count differently");
+        ensure!(compressed(&received)? == (from, to), "both sides count differently");
         sent.says(&["compressed to"])?;
         compare::equal(&source, &destination)
     })
@@ -88,7 +89,8 @@ fn large_and_small_files_shrink_at_the_level_that_is_asked() -> Result<()> {
         for how in ["zstd:1", "zstd", "zstd:19"] {
             let destination = scene.path(how);
             let (sent, received) = ferry.transfer(&keys, &source, &destination, &["--compress", how])?;
-            let (from, to) = compressed(&sent.exits(0)?)?;
+            let sent = sent.exits(0)?;
+            let (from, to) = compressed(&sent)?;
             let report = sent.report()?;
             ensure!(from == report.bytes.literal && from > 12 * MIB, "{how}: {from} of {:?}", report.bytes);
             // 2000 entries take some 40 bytes each.
@@ -135,7 +137,8 @@ fn off_sends_everything_as_it_is() -> Result<()> {
         let keys = ferry.keys()?;
         let more = ["--compress", "off", "--bwlimit", "16M"];
         let (sent, received) = ferry.transfer(&keys, &source, &destination, &more)?;
-        for done in [&sent.exits(0)?, &received.exits(0)?] {
+        let (sent, received) = (sent.exits(0)?, received.exits(0)?);
+        for done in [&sent, &received] {
             ensure!(compressed(done)? == (0, 0), "{:?}", done.report()?.bytes);
         }
         ensure!(sent.report()?.wire.sent > sent.report()?.bytes.literal, "{:?}", sent.report()?.wire);
