@@ -29,11 +29,12 @@ const ROOMS: [(&str, &[&str]); 9] = [
 ];
 
 /// Paths that only some rooms may name, outside tests. `main.rs` counts as floor 4.
-const TOOLS: [(&[&str], &[&str]); 17] = [
+const TOOLS: [(&[&str], &[&str]); 18] = [
     (&["tokio"], &["tunnel", "session", "cli", "personality"]),
     (&["rustls"], &["tunnel"]),
     (&["tokio_rustls"], &["tunnel"]),
     (&["rcgen"], &["tunnel"]),
+    (&["zstd"], &["delta"]),
     (&["std", "fs"], &["volume"]),
     (&["rustix", "fs"], &["volume"]),
     (&["clap"], &["cli", "personality", "main"]),

@@ -78,6 +78,10 @@ pub struct Bytes {
     pub total: u64,
     /// Sent.
     pub literal: u64,
+    /// Of them, those that crossed compressed.
+    pub compressed: u64,
+    /// What these took.
+    pub compressed_to: u64,
     /// Compared equal, not sent.
     pub copied: u64,
     /// Holes.

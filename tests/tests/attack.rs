@@ -181,7 +181,7 @@ fn of_two_senders_of_one_source_the_newer_one_stays() -> Result<()> {
         let ferry = Ferry::new(scene)?;
         let keys = ferry.keys()?;
         let receiver = ferry.receive(&keys, &[("data", &destination)], &["--once"])?;
-        let slow = ["--bwlimit", "1M"];
+        let slow = ["--bwlimit", "1M", "--compress", "off"];
         let first = ferry.send(&keys, receiver.port, &[("data", &source)], &slow)?;
         std::thread::sleep(Duration::from_secs(1));
         let second = ferry.send(&keys, receiver.port, &[("data", &source)], &slow)?;
@@ -203,7 +203,8 @@ fn a_receiver_that_is_stopped_and_started_again_is_found_again() -> Result<()> {
         let keys = ferry.keys()?;
         let receiver = ferry.receive(&keys, &[("data", &destination)], &["--once"])?;
         let port = receiver.port;
-        let sender = ferry.send(&keys, port, &[("data", &source)], &["--bwlimit", "2M"])?;
+        let more = ["--bwlimit", "2M", "--compress", "off"];
+        let sender = ferry.send(&keys, port, &[("data", &source)], &more)?;
         std::thread::sleep(Duration::from_secs(1));
         receiver.run.process.signal(Signal::TERM)?;
         receiver.run.finish(Duration::from_secs(20))?.exits(143)?;

@@ -101,10 +101,11 @@ fn several_senders_are_served_at_once() -> Result<()> {
         let volumes: Vec<_> = names.into_iter().zip(targets.iter().map(|path| path.as_path())).collect();
         let receiver = ferry.receive(&keys, &volumes, &["--once"])?;
         // Slow enough that each must still run when the last has begun.
+        let more = ["--bwlimit", "2M", "--compress", "off"];
         let senders = names
             .iter()
             .zip(&sources)
-            .map(|(name, source)| ferry.send(&keys, receiver.port, &[(name, source.as_path())], &["--bwlimit", "2M"]));
+            .map(|(name, source)| ferry.send(&keys, receiver.port, &[(name, source.as_path())], &more));
         let mut senders = senders.collect::<Result<Vec<_>>>()?;
         std::thread::sleep(Duration::from_millis(700));
         for sender in &mut senders {

@@ -239,7 +239,8 @@ fn a_busy_volume_is_said_to_be_busy_and_the_first_sender_ends_well() -> Result<(
         std::fs::write(first.join("big"), vec![5; 16 << 20])?;
         trees::small_files(&second, 10, 1)?;
         let receiver = ferry.receive(&keys, &[("data", &destination)], &[])?;
-        let slow = ferry.send(&keys, receiver.port, &[("data", &first)], &["--bwlimit", "2M"])?;
+        let more = ["--bwlimit", "2M", "--compress", "off"];
+        let slow = ferry.send(&keys, receiver.port, &[("data", &first)], &more)?;
         std::thread::sleep(Duration::from_secs(2));
         let other = ferry.send(&keys, receiver.port, &[("data", &second)], &["--retry-for", "2s"])?.finish(SOON)?;
         other.exits(6)?.says(&["busy", "another source"])?;

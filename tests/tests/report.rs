@@ -229,7 +229,7 @@ fn help_knows_every_option_and_every_exit_code() -> Result<()> {
     within(60, |scene| {
         let ferry = Ferry::new(scene)?;
         let shared = "--delete --dry-run --checksum --verify --exclude --exclude-from --delete-excluded --one-file-system --bwlimit \
-                      --no-owner --chown --no-xattrs --selinux --root-attrs --accept-loss --allow-empty-source --max-delete --connections";
+                      --no-owner --chown --no-xattrs --selinux --root-attrs --accept-loss --allow-empty-source --max-delete --connections --compress";
         let output = "--progress --report --termination-log --run --verbose";
         let expected = [
             ("keygen", "--host --days".to_owned()),
@@ -286,6 +286,7 @@ fn words_nobody_knows_are_usage_errors() -> Result<()> {
             &["sync", "--no-such-option"][..],
             &["no-such-command"],
             &["sync", "--bwlimit", "fast"],
+            &["sync", "--compress", "zstd:20"],
             &["sync", "--chown", "me"],
             &["sync", "--accept-loss", "everything"],
             &["sync", "--progress", "loud"],

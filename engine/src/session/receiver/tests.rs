@@ -6,17 +6,21 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::Serving;
+use crate::delta::{Compressor, content_digest, session_key};
 use crate::session::stop::Stop;
 use crate::tunnel::{self, Inbox, Meter, Outbox, memory_pair};
 use crate::types::{
-    BatchId, Content, DirId, Entry, FileContent, Mode, Moment, Name, Options, Outcome, Owner, RunId, Shape,
+    BatchId, Content, DirId, Entry, EntryIndex, FileContent, Mode, Moment, Name, Options, Outcome, Owner, RunId, Shape,
     SourceInstance, StatePlace, Timestamp, VolumeName, Xattrs,
 };
-use crate::wire::{BatchEncoder, Hello, ListEnd, Message, Pass, PassEnd, PassKind, RootEntry};
+use crate::wire::{
+    BatchEncoder, FEATURE_ZSTD, Hello, LaneHello, ListEnd, Message, PackItem, Pass, PassEnd, PassKind, RootEntry,
+    compressed_pack_frame,
+};
 
-fn hello() -> Message {
+fn hello(features: u64) -> Message {
     Message::Hello(Hello {
-        features: 0,
+        features,
         run: RunId::new("hostile").unwrap(),
         instance: SourceInstance([1; 16]),
         nonce: [2; 16],
@@ -24,7 +28,6 @@ fn hello() -> Message {
         lanes: 1,
         source: Shape::Directory,
         options: Options::default(),
-        vantage: None,
     })
 }
 
@@ -35,13 +38,13 @@ fn pass(number: u32) -> Vec<u8> {
 }
 
 /// A listing of one file whose content never comes.
-fn batch() -> Vec<u8> {
+fn batch(size: u64) -> Vec<u8> {
     let mut encoder = BatchEncoder::new(BatchId(0), DirId(0));
-    encoder.push(&file());
+    encoder.push(&file(size));
     encoder.finish(ListEnd::Complete)
 }
 
-fn file() -> Entry {
+fn file(size: u64) -> Entry {
     Entry {
         name: Name::new(b"file").unwrap(),
         mode: Mode::new(0o644).unwrap(),
@@ -49,7 +52,7 @@ fn file() -> Entry {
         mtime: Timestamp::default(),
         xattrs: Xattrs::default(),
         link: None,
-        content: Content::File(FileContent { size: 7 }),
+        content: Content::File(FileContent { size }),
     }
 }
 
@@ -82,9 +85,9 @@ async fn a_sender_that_floods_control_while_contents_are_awaited_is_refused() {
         Serving::local(run, connections, (name, path.clone(), StatePlace::None), Arc::default(), Stop::new()).serve(),
     );
     let (control, inbox) = connect(&door).await;
-    control.post(hello().encode()).unwrap();
+    control.post(hello(0).encode()).unwrap();
     control.post(pass(0)).unwrap();
-    control.post(batch()).unwrap();
+    control.post(batch(7)).unwrap();
     control
         .post(
             Message::PassEnd(PassEnd { entries: 1, bytes: 7, source_empty: false, last: false, listed: None }).encode(),
@@ -101,6 +104,80 @@ async fn a_sender_that_floods_control_while_contents_are_awaited_is_refused() {
     std::fs::remove_dir_all(path).unwrap();
 }
 
+/// Bytes of the file that is sent compressed.
+const SIZE: usize = 1 << 16;
+
+/// Sends a file of zeros as one compressed pack: `payload` is made of the honest zstd frame. What the receiver says to that.
+async fn answer_to(test: &str, features: u64, payload: impl FnOnce(Vec<u8>) -> Vec<u8>) -> String {
+    let path = std::env::temp_dir().join(format!("ferry-session-{test}-{}", std::process::id()));
+    let (door, connections) = mpsc::channel(4);
+    let (run, name) = (RunId::new("hostile").unwrap(), VolumeName::new("sync").unwrap());
+    let serving = tokio::spawn(
+        Serving::local(run, connections, (name, path.clone(), StatePlace::None), Arc::default(), Stop::new()).serve(),
+    );
+    let (control, mut inbox) = connect(&door).await;
+    control.post(hello(features).encode()).unwrap();
+    let welcome = match Message::decode(&inbox.recv().await.unwrap()).unwrap() {
+        Message::Welcome(welcome) => welcome,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(welcome.features, features & FEATURE_ZSTD);
+    let (lane, _lane_inbox) = connect(&door).await;
+    let lane_hello = LaneHello { epoch: welcome.epoch, token: welcome.token, lane: 0 };
+    lane.post(Message::LaneHello(lane_hello).encode()).unwrap();
+    control.post(pass(0)).unwrap();
+    control.post(batch(SIZE as u64)).unwrap();
+    let key = session_key(&[2; 16], &welcome.nonce, welcome.epoch);
+    let zeros = vec![0; SIZE];
+    let honest = Compressor::default().compress(&zeros, 1).unwrap().to_vec();
+    let items = [(EntryIndex(0), PackItem::Whole(SIZE as u32))];
+    let pack = compressed_pack_frame(BatchId(0), &items, &payload(honest), |said| content_digest(&key, said, &zeros));
+    lane.post(pack).unwrap();
+    let heard = async {
+        loop {
+            match Message::decode(&inbox.recv().await.unwrap()).unwrap() {
+                Message::Abort { text, .. } => return text,
+                Message::BatchDone(_) => return "done".to_owned(),
+                _ => continue,
+            }
+        }
+    };
+    let answer = tokio::time::timeout(Duration::from_secs(10), heard).await.expect("the receiver said nothing");
+    let written = std::fs::read(path.join("file")).unwrap_or_default();
+    assert!(answer == "done" || written.is_empty(), "{} bytes were written", written.len());
+    control.kill();
+    drop((door, control, lane));
+    serving.await.unwrap();
+    std::fs::remove_dir_all(path).unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn compressed_content_is_taken_only_when_it_was_agreed() {
+    let unasked = answer_to("unasked", 0, |honest| honest).await;
+    assert!(unasked.contains("not agreed"), "{unasked}");
+    assert_eq!(answer_to("agreed", FEATURE_ZSTD | 0xf0, |honest| honest).await, "done");
+}
+
+#[tokio::test]
+async fn content_that_unfolds_to_something_else_ends_the_session() {
+    let frame_of = |content: &[u8]| Compressor::default().compress(content, 1).unwrap().to_vec();
+    let bomb = frame_of(&vec![0; 256 << 20]);
+    assert!(bomb.len() < SIZE);
+    for (test, payload, word) in [
+        ("more", bomb, "another length"),
+        ("less", frame_of(&[0; SIZE - 1]), "another length"),
+        ("other", frame_of(&[1; SIZE]), "wrong digest"),
+        ("garbage", vec![7; 100], "one whole zstd frame"),
+        ("empty", Vec::new(), "one whole zstd frame"),
+    ] {
+        let said = answer_to(test, FEATURE_ZSTD, |_| payload).await;
+        assert!(said.contains(word), "{test}: {said}");
+    }
+    let cut = answer_to("cut", FEATURE_ZSTD, |honest| honest[..honest.len() - 1].to_vec()).await;
+    assert!(cut.contains("one whole zstd frame"), "{cut}");
+}
+
 /// What a receiver without a baseline says to these frames after a hello.
 async fn answer(place: &str, frames: &[Vec<u8>]) -> String {
     let path = std::env::temp_dir().join(format!("ferry-session-{place}-{}", std::process::id()));
@@ -110,7 +187,7 @@ async fn answer(place: &str, frames: &[Vec<u8>]) -> String {
         Serving::local(run, connections, (name, path.clone(), StatePlace::None), Arc::default(), Stop::new()).serve(),
     );
     let (control, inbox) = connect(&door).await;
-    control.post(hello().encode()).unwrap();
+    control.post(hello(0).encode()).unwrap();
     frames.iter().for_each(|frame| control.post(frame.clone()).unwrap());
     let (outcome, text) = last_word(inbox).await;
     assert_eq!(outcome, Outcome::Failed);
@@ -123,7 +200,7 @@ async fn answer(place: &str, frames: &[Vec<u8>]) -> String {
 #[tokio::test]
 async fn a_sender_that_does_not_look_though_nothing_was_agreed_is_refused() {
     let mut encoder = BatchEncoder::new(BatchId(0), DirId(0));
-    encoder.push_unlooked(&file());
+    encoder.push_unlooked(&file(7));
     let text = answer("unlooked", &[pass(0), encoder.finish(ListEnd::Complete)]).await;
     assert!(text.contains("did not look"), "{text}");
 }
@@ -131,9 +208,8 @@ async fn a_sender_that_does_not_look_though_nothing_was_agreed_is_refused() {
 #[tokio::test]
 async fn a_sender_that_says_when_it_listed_though_nobody_asked_is_refused() {
     let listed = Some(Moment { wall: Timestamp::default(), up_ns: 1 });
-    let end = PassEnd { entries: 0, bytes: 0, source_empty: true, last: false, listed: None };
+    let end = PassEnd { entries: 0, bytes: 0, source_empty: true, last: true, listed };
     let empty = BatchEncoder::new(BatchId(0), DirId(0)).finish(ListEnd::Complete);
-    let frames = [pass(0), empty, Message::PassEnd(end).encode(), Message::Finish { problems: 0, listed }.encode()];
-    let text = answer("listed", &frames).await;
+    let text = answer("listed", &[pass(0), empty, Message::PassEnd(end).encode()]).await;
     assert!(text.contains("was not asked"), "{text}");
 }

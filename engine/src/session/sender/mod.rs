@@ -260,6 +260,10 @@ fn say_again(job: &SendVolume, error: &SessionError, pause: Duration, told: &mut
 fn conclude(job: &SendVolume, report: &Report) -> VolumeReport {
     let tally = &job.tally;
     tally.touch();
+    let (compressed, compressed_to) = (tally.compressed.load(Relaxed), tally.compressed_to.load(Relaxed));
+    if compressed > 0 {
+        tracing::info!(volume = %job.name, compressed, compressed_to, "content crossed compressed");
+    }
     // The receiver counts over all sessions of a run.
     tally.created.store(report.created, Relaxed);
     tally.updated.store(report.updated, Relaxed);
