@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
+use crate::contender::Targets;
 use crate::data::{self, GIB, Written};
 use crate::rsync::ALL_ATTRIBUTES;
 use crate::site::Site;
@@ -80,8 +81,8 @@ pub struct Case {
     pub must: f64,
     /// What is aimed at.
     pub aim: f64,
-    /// The ratio that is owed with a leaf cache, where one helps.
-    pub cached: Option<f64>,
+    /// The ratios that are owed when the receiver remembers an earlier run, where that helps.
+    pub cached: Option<Targets>,
     /// What ferry may put on the wire.
     pub wire: Bar,
     /// Bytes needed at full scale: all three trees, and what a contender writes beside.

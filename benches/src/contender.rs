@@ -38,7 +38,7 @@ pub struct Job<'a> {
     pub source: &'a Path,
     /// Where to.
     pub destination: &'a Path,
-    /// What the destination is a copy of when the run begins, in cases that begin so.
+    /// What the destination is a copy of when the run begins, in cases that begin so; the source itself where nothing changed.
     pub before: &'a Path,
     /// For settings, and for what is printed.
     pub logs: &'a Path,

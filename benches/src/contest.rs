@@ -127,7 +127,7 @@ impl Contest {
     ) -> Result<(Run, Option<Wire>)> {
         course.restore()?;
         let (source, destination, logs) = (course.source(), course.destination(), self.site.logs());
-        let (before, keys) = (self.site.before(), self.keys.as_path());
+        let (before, keys) = (course.origin(), self.keys.as_path());
         let route = match (purpose, self.line) {
             (Purpose::Time, Line::FREE) => Route::Direct,
             (Purpose::Time | Purpose::Count, line) => Route::Relayed(line),

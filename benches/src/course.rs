@@ -70,6 +70,15 @@ impl<'a> Course<'a> {
         self.devices.as_ref().map_or_else(|| self.site.destination(), |[_, destination]| destination.node().to_owned())
     }
 
+    /// What the destination is a copy of when a run begins, where it is one.
+    #[must_use]
+    pub fn origin(&self) -> PathBuf {
+        match self.case.start {
+            Start::Equal => self.site.source(),
+            Start::Empty | Start::Before => self.site.before(),
+        }
+    }
+
     /// Puts the destination into the state a run begins with. Nothing of it is left to be written during the run.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! ferry as a contender: one receiver, one sender, TLS 1.3 on the loopback, default options unless the case is about one; also
-//! with a leaf cache, and through a router as a cluster has it. It makes the keys for everybody.
+//! with what the receiver remembers of an earlier run (leaves of large files, a ctime baseline), and through a router as a
+//! cluster has it. It makes the keys for everybody.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,7 +17,7 @@ use crate::process::{self, Daemon, Ends};
 
 /// The router: TLS passed through by server name.
 const ROUTER: &str = include_str!("../../tests/data/haproxy.cfg");
-/// A leaf cache believes nothing that was written in the last two seconds before it was.
+/// What is remembered says nothing of what was written in the last two seconds before it was.
 const CACHE_AGE: Duration = Duration::from_millis(2500);
 
 /// ferry, by its binary.
@@ -31,7 +32,7 @@ pub struct Ferry {
 pub enum Setting {
     /// The sender talks to the receiver, and nothing is remembered.
     Plain,
-    /// The receiver has a leaf cache, made by an earlier run.
+    /// The receiver remembers an earlier run.
     Cached,
     /// Through HAProxy.
     Routed,
@@ -107,7 +108,7 @@ impl Contender for Ferry {
     fn name(&self) -> &'static str {
         match self.setting {
             Setting::Plain => "ferry",
-            Setting::Cached => "ferry, leaf cache",
+            Setting::Cached => "ferry, state",
             Setting::Routed => "ferry via HAProxy",
         }
     }
@@ -139,11 +140,11 @@ impl Contender for Ferry {
     fn targets(&self, case: &Case) -> Option<Targets> {
         match self.setting {
             Setting::Plain | Setting::Routed => None,
-            Setting::Cached => case.cached.map(|must| Targets { must, aim: None }),
+            Setting::Cached => case.cached,
         }
     }
 
-    /// A cache is made by a run that reads all and changes nothing, from what the destination is a copy of.
+    /// State is made by a run that reads all and changes nothing, from what the destination is a copy of.
     fn prepare(&self, job: &Job<'_>) -> Result<()> {
         if self.setting != Setting::Cached {
             return Ok(());
@@ -176,7 +177,7 @@ impl Contender for Ferry {
     }
 }
 
-/// Where the receiver keeps its leaf cache.
+/// Where the receiver keeps its state.
 fn state(job: &Job<'_>) -> PathBuf {
     job.logs.join("state")
 }

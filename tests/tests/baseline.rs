@@ -174,7 +174,8 @@ fn what_changed_at_the_source_is_seen_and_the_rest_is_trusted() -> Result<()> {
     within(120, |scene| {
         let pair = Pair::new(scene)?;
         type Change = fn(&Path) -> Result<()>;
-        let changes: [(&str, Change, u64); 10] = [
+        let changes: [(&str, Change, u64); 11] = [
+            ("content below a default ACL", |s| Ok(std::fs::write(s.join("a/one/file 2"), "longer content")?), 1),
             ("an attribute", |s| set(&s.join("b/file 1"), "user.where", b"new"), 1),
             ("an attribute removed", |s| Place::open(&s.join("b"))?.drop_xattr(b"file 2", "user.where"), 1),
             ("an ACL", |s| set(&s.join("b/file 3"), ACCESS, &acl(6, &[(7, 7)], 4, 7, 0)), 1),
@@ -268,6 +269,31 @@ fn a_directory_that_moved_is_not_taken_for_the_one_that_stood_there() -> Result<
             }
         }
         Ok(())
+    })
+}
+
+#[test]
+fn a_directory_that_moved_at_the_destination_proves_nothing_of_what_is_in_it() -> Result<()> {
+    // At the source both got a new file, so both are looked at themselves; what else is in them is not.
+    within(60, |scene| {
+        let pair = Pair::of(scene, |source| {
+            for name in ["x", "y"] {
+                std::fs::create_dir_all(source.join(name))?;
+                let place = Place::open(&source.join(name))?;
+                drop(place.file(b"alike", b"12345")?);
+                place.time(b"alike", (1_500_000_000, 5))?;
+                place.xattr(b"alike", "user.where", name.as_bytes())?;
+            }
+            Ok(())
+        })?;
+        for name in ["x", "y"] {
+            std::fs::write(pair.source.join(name).join("new"), name)?;
+        }
+        for (from, to) in [("x", "z"), ("y", "x"), ("z", "y")] {
+            std::fs::rename(pair.destination.join(from), pair.destination.join(to))?;
+        }
+        pair.sync(&[])?;
+        pair.trusts_all(&[])
     })
 }
 
