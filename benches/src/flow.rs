@@ -1,5 +1,5 @@
 //! How what went over a relay was spread in time: bytes of the source's side by ticks of a clock, and from these the mean and
-//! the busiest second. It keeps a number a tick, never what was carried.
+//! the busiest second. It keeps a number for each tick, never what was carried.
 
 use std::time::{Duration, Instant};
 
@@ -23,8 +23,10 @@ pub struct Trace {
 pub struct Flow {
     /// All bytes.
     pub bytes: u64,
-    /// From the first byte to the last, in milliseconds, by whole ticks.
-    pub span_ms: u64,
+    /// Those of them between the first hundredth and the last: what comes before and after is greetings and farewells.
+    pub middle_bytes: u64,
+    /// The time these took, in milliseconds, by whole ticks.
+    pub middle_ms: u64,
     /// The most bytes in any second, wherever it begins.
     pub busiest_second: u64,
 }
@@ -57,17 +59,25 @@ impl Trace {
     /// What there is so far.
     #[must_use]
     pub fn flow(&self) -> Flow {
-        let first = self.ticks.iter().position(|bytes| *bytes > 0).unwrap_or(self.ticks.len());
-        let ticks = self.ticks.get(first..).unwrap_or_default();
-        // What came in the second that ends with each tick.
-        let (mut second, mut busiest) = (0, 0);
-        for (at, bytes) in ticks.iter().enumerate() {
+        let all: u64 = self.ticks.iter().sum();
+        let (mut so_far, mut second, mut busiest_second) = (0, 0, 0);
+        let (mut begin, mut end) = (None, None);
+        for (at, bytes) in self.ticks.iter().enumerate() {
+            so_far += bytes;
+            // What came in the second that ends with this tick.
             second += bytes;
-            second -= at.checked_sub(TICKS_A_SECOND).and_then(|gone| ticks.get(gone)).unwrap_or(&0);
-            busiest = busiest.max(second);
+            second -= at.checked_sub(TICKS_A_SECOND).and_then(|gone| self.ticks.get(gone)).unwrap_or(&0);
+            busiest_second = busiest_second.max(second);
+            if so_far > all / 100 {
+                begin.get_or_insert((at, so_far));
+            }
+            if so_far >= all - all / 100 {
+                end.get_or_insert((at, so_far));
+            }
         }
-        let span_ms = ticks.len() as u64 * TICK.as_millis() as u64;
-        Flow { bytes: ticks.iter().sum(), span_ms, busiest_second: busiest }
+        let ((begin, before), (end, after)) = begin.zip(end).unwrap_or_default();
+        let middle_ms = (end - begin) as u64 * TICK.as_millis() as u64;
+        Flow { bytes: all, middle_bytes: after - before, middle_ms, busiest_second }
     }
 }
 
@@ -78,10 +88,10 @@ impl Default for Trace {
 }
 
 impl Flow {
-    /// Bytes a second from the first byte to the last; nothing of nothing.
+    /// Bytes a second in the middle; nothing where that is too short.
     #[must_use]
     pub fn mean(self) -> Option<f64> {
-        (self.span_ms > 0).then(|| self.bytes as f64 * 1000.0 / self.span_ms as f64)
+        (self.middle_ms > 0).then(|| self.middle_bytes as f64 * 1000.0 / self.middle_ms as f64)
     }
 }
 
@@ -96,12 +106,16 @@ mod tests {
     }
 
     #[test]
-    fn the_mean_is_over_the_time_from_first_to_last() {
-        let found = flow(&[(100, 10), (149, 30)]);
-        assert_eq!(found, Flow { bytes: 40, span_ms: 1000, busiest_second: 40 });
-        assert_eq!(found.mean(), Some(40.0));
-        assert_eq!(flow(&[]), Flow { bytes: 0, span_ms: 0, busiest_second: 0 });
-        assert_eq!(flow(&[]).mean(), None);
+    fn the_mean_is_that_of_the_middle_whatever_comes_before_and_after() {
+        // 10 a tick for two seconds; a greeting long before, a farewell long after.
+        let steady = (500..600).map(|tick| (tick, 10));
+        let entries: Vec<_> = [(3, 1)].into_iter().chain(steady).chain([(900, 2)]).collect();
+        let found = flow(&entries);
+        assert_eq!((found.bytes, found.middle_bytes, found.middle_ms), (1003, 990, 99 * 20));
+        assert_eq!((found.mean(), found.busiest_second), (Some(500.0), 500));
+        let nothing = Flow { bytes: 0, middle_bytes: 0, middle_ms: 0, busiest_second: 0 };
+        assert_eq!((flow(&[]), nothing.mean()), (nothing, None));
+        assert_eq!(flow(&[(7, 100)]).mean(), None);
     }
 
     #[test]

@@ -248,7 +248,9 @@ mod tests {
     fn a_pace_may_be_missed_either_way_but_a_second_only_above() {
         let owed = Owed::Pace { bytes_a_second: 1000.0, mean_percent: 3.0, second_percent: 10.0 };
         let found = |bytes, busiest_second| {
-            let standings = standings(|ferry, _| ferry.flow = Some(Flow { bytes, span_ms: 1000, busiest_second }));
+            let standings = standings(|ferry, _| {
+                ferry.flow = Some(Flow { bytes, middle_bytes: bytes, middle_ms: 1000, busiest_second })
+            });
             judged(owed, None, &standings).into_iter().filter_map(|found| found.2).collect::<Vec<_>>()
         };
         assert_eq!(found(980, 1090), [Verdict::AimMet, Verdict::AimMet]);
