@@ -154,8 +154,10 @@ impl Contest {
         tell("making the data");
         let course = Course::lay(&self.site, case, scale)?;
         report.content_bytes = course.content_bytes()?;
-        let able = self.present.iter().filter(|each| each.reach() == Reach::Network || report.line == Line::FREE);
-        let players: Vec<_> = able.filter_map(|each| Some((each, each.options(case)?))).collect();
+        let players = self.present.iter().filter_map(|each| Some((each, each.options(case)?)));
+        let able = |reach| reach == Reach::Network || report.line == Line::FREE;
+        let (players, unable): (Vec<_>, Vec<_>) = players.partition(|(each, _)| able(each.reach()));
+        report.unable = unable.iter().map(|(each, _)| each.name()).collect();
         for (contender, options) in &players {
             report.standings.push(Standing::new(contender.as_ref(), case, options));
         }

@@ -73,6 +73,8 @@ pub struct CaseReport {
     pub owed: &'static [Owed],
     /// Who took part, ferry first.
     pub standings: Vec<Standing>,
+    /// Who is here but cannot copy over that line.
+    pub unable: Vec<&'static str>,
     /// The figures of what is owed besides.
     pub judged: Vec<Judged>,
     /// Why the case was not played at all.
@@ -148,6 +150,7 @@ impl CaseReport {
             limit: Limit::of(case, scale),
             owed: case.owed,
             standings: Vec::new(),
+            unable: Vec::new(),
             judged: Vec::new(),
             trouble: None,
         }

@@ -167,7 +167,56 @@ fn interfaces() -> Result<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{self, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::os::fd::AsFd;
+    use std::time::Instant;
+
+    use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
     use super::*;
+
+    /// Set in the copy of this test that is alone in its network.
+    const ALONE: &str = "FERRY_BENCH_TEST_ALONE";
+
+    #[test]
+    fn a_link_carries_what_its_rate_allows_and_vanishes_with_who_made_it() {
+        if std::env::var_os(ALONE).is_some() {
+            return carried_over_a_link();
+        }
+        let name = "span::tests::a_link_carries_what_its_rate_allows_and_vanishes_with_who_made_it";
+        let mut alone = Command::new("timeout");
+        alone.args(["60", "unshare", "--net", "--"]).arg(std::env::current_exe().unwrap()).args(["--exact", name]);
+        let done = alone.env(ALONE, "yes").output().unwrap();
+        let said = String::from_utf8_lossy(&done.stdout);
+        assert!(done.status.success() && said.contains("1 passed"), "{said}");
+    }
+
+    fn carried_over_a_link() {
+        let span = Span::of(NonZeroU32::new(80).unwrap()).unwrap();
+        let keeper = span.keeper.id();
+        let far = Far::Beyond(span);
+        let address = (far.host(), 7);
+        let there = fs::File::open(format!("/proc/{keeper}/ns/net")).unwrap();
+        let (ready, listens) = std::sync::mpsc::channel();
+        let receiver = std::thread::spawn(move || {
+            // Only this thread moves.
+            move_into_link_name_space(there.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+            let listener = TcpListener::bind(address).unwrap();
+            ready.send(()).unwrap();
+            io::copy(&mut listener.accept().unwrap().0, &mut io::sink()).unwrap()
+        });
+        listens.recv().unwrap();
+        let start = Instant::now();
+        TcpStream::connect(address).unwrap().write_all(&[7; 5_000_000]).unwrap();
+        assert_eq!(receiver.join().unwrap(), 5_000_000);
+        // Half a second at 80 Mbit/s; frames have heads, and the bucket is full at first.
+        let took = start.elapsed().as_secs_f64();
+        assert!((0.48..3.0).contains(&took), "{took} s");
+        drop(far);
+        // The kernel takes its time over it.
+        until(MADE_MAX, "the link vanishes", || Ok(interfaces()? == ["lo"])).unwrap();
+    }
 
     #[test]
     fn a_bucket_holds_a_timers_lateness_and_a_packet() {

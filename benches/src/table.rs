@@ -173,7 +173,8 @@ fn played(case: &CaseReport, common: Line, rounds: usize) -> String {
         };
         format!("{} {options}{runs}", standing.name)
     };
-    let players: Vec<String> = case.standings.iter().map(player).collect();
+    let unable = case.unable.iter().map(|name| format!("{name} not over a line"));
+    let players: Vec<String> = case.standings.iter().map(player).chain(unable).collect();
     let over = if case.line == common { String::new() } else { format!(", over {}", relay(case.line)) };
     format!("{}: {}{over} ({}).", case.name, case.what, players.join("; "))
 }
@@ -262,6 +263,8 @@ mod tests {
         let mut report = report();
         assert!(markdown(&report).contains("Line: the loopback"));
         report.cases[0].line = Line { rtt_ms: 50, ..Line::FREE };
+        report.cases[0].unable = vec!["cp -a, local"];
+        assert!(markdown(&report).contains("; cp -a, local not over a line)"));
         assert!(markdown(&report).contains("pages: pages, over a relay: 50 ms there and back (ferry"));
         let mbit = NonZeroU32::new;
         report.line = Line { rtt_ms: 0, mbit: mbit(1000), connection_mbit: mbit(250) };
