@@ -82,6 +82,7 @@ pub async fn sync(run: SyncRun, progress: Arc<Progress>, stop: Stop) -> RunRepor
         connections: Arc::new(AtomicU64::new(0)),
         reconnects: Arc::new(AtomicU64::new(0)),
         clears_first: AtomicBool::new(false),
+        dialled: AtomicBool::new(false),
         tally,
         progress: Arc::clone(&progress),
         stop,

@@ -11,6 +11,7 @@ use rustix::io::{Errno, retry_on_intr};
 
 use super::dir::{Dir, open_quietly};
 use super::error::{Cannot, Error, XattrError};
+use super::foothold::stands_in;
 use super::status::Status;
 use super::xattrs::{DEFAULT_ACL, Place, read_xattrs};
 use crate::types::{EntryKind, Name, Xattrs};
@@ -63,8 +64,8 @@ impl Dir {
         }
     }
 
-    /// Status and extended attributes of `name` in one go: for a regular file one system call less than both apart.
-    /// `None` when there is no such entry.
+    /// Status and extended attributes of `name` in one go, for fewer system calls than both apart: two on a thread that
+    /// stands alone ([`super::stand_alone`]), four for a regular file elsewhere. `None` when there is no such entry.
     ///
     /// `kind` is what the listing said; where it said nothing or something else is there now, the kernel is asked.
     ///
@@ -77,6 +78,14 @@ impl Dir {
         wants: &dyn Fn(&[u8]) -> bool,
     ) -> Result<Option<(Status, Xattrs)>, XattrError> {
         let descriptor = self.descriptor()?;
+        if stands_in(&descriptor) {
+            let Some(status) = Status::of_name(&*descriptor, name)? else { return Ok(None) };
+            return match read_xattrs(&Place::Unfollowed(name.as_bytes()), wants) {
+                Ok(xattrs) => Ok(Some((status, xattrs))),
+                Err(XattrError::Fs(error)) if error.errno == Errno::NOENT => Ok(None),
+                Err(error) => Err(error),
+            };
+        }
         if kind == Some(EntryKind::File)
             && let Ok(opened) = open_quietly(descriptor.as_fd(), name.as_bytes(), OFlags::RDONLY)
         {

@@ -55,7 +55,8 @@ enum Shape {
     Temporary {
         /// `None` once it has its final name.
         name: Option<Name>,
-        basis: Option<OwnedFd>,
+        /// As `alike`.
+        basis: Option<(OwnedFd, Status)>,
     },
     InPlace {
         old_len: u64,
@@ -98,13 +99,14 @@ impl FileWriter {
         Ok(Self::new(dir, file, Shape::Created { alike: Some((alike, *seen)) }))
     }
 
-    /// Makes the temporary file `temp`, mode 0600, which may take content from the regular file `basis`.
+    /// Makes the temporary file `temp`, mode 0600, which may take content from the regular file `basis`; that must stay as it
+    /// was seen until the end.
     ///
     /// # Errors
     /// When something of that name is there, it cannot be made, or the basis is not the inode it should be.
-    pub fn temporary(dir: &Arc<Dir>, temp: &Name, basis: Option<(&Name, Identity)>) -> Result<Self, Error> {
+    pub fn temporary(dir: &Arc<Dir>, temp: &Name, basis: Option<(&Name, &Status)>) -> Result<Self, Error> {
         let basis = match basis {
-            Some((name, identity)) => Some(open_file(dir, name, identity, OFlags::RDONLY)?.0),
+            Some((name, seen)) => Some((open_file(dir, name, seen.identity, OFlags::RDONLY)?.0, *seen)),
             None => None,
         };
         let file = create_file(dir, temp, Bits::RUSR | Bits::WUSR)?;
@@ -200,7 +202,7 @@ impl FileWriter {
         let op = "copy from the file's old content";
         let end = end_of(offset, len)?;
         match &self.shape {
-            Shape::Temporary { basis: Some(basis), .. } | Shape::Created { alike: Some((basis, _)) } => {
+            Shape::Temporary { basis: Some((basis, _)), .. } | Shape::Created { alike: Some((basis, _)) } => {
                 self.begin(offset, end)?;
                 // Blocks that are shared are on disk at once, with the length they give the file; what was written
                 // between them is not (seen on xfs: a power cut left zeros under the final size and time).
@@ -252,7 +254,7 @@ impl FileWriter {
 
     fn basis_beside(&self) -> Result<&OwnedFd, Error> {
         match &self.shape {
-            Shape::Temporary { basis: Some(basis), .. } => Ok(basis),
+            Shape::Temporary { basis: Some((basis, _)), .. } => Ok(basis),
             Shape::Temporary { basis: None, .. }
             | Shape::Created { .. }
             | Shape::InPlace { .. }
@@ -279,7 +281,7 @@ impl FileWriter {
         if self.needs_sync() {
             retry_on_intr(|| rustix::fs::fdatasync(&self.file)).cannot("write a file to disk")?;
         }
-        self.expect_alike()?;
+        self.expect_basis()?;
         let have = Status::of_open(&self.file)?;
         if have.size != size {
             return Err(Error { op: "complete a file that somebody else is writing", errno: Errno::STALE });
@@ -338,9 +340,11 @@ impl FileWriter {
         Ok(())
     }
 
-    /// Another file that content was taken from must be as it was when it was compared.
-    fn expect_alike(&self) -> Result<(), Error> {
-        if let Shape::Created { alike: Some((basis, seen)) } = &self.shape {
+    /// A file that content was taken from must be as it was when it was compared.
+    fn expect_basis(&self) -> Result<(), Error> {
+        if let Shape::Created { alike: Some((basis, seen)) } | Shape::Temporary { basis: Some((basis, seen)), .. } =
+            &self.shape
+        {
             let now = Status::of_open(basis)?;
             if (now.size, now.mtime) != (seen.size, seen.mtime) {
                 return Err(Error { op: "copy from a file that somebody else is writing", errno: Errno::STALE });

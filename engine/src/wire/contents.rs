@@ -163,24 +163,24 @@ pub enum FileState {
     Unreadable,
 }
 
-/// Makes a data frame of plain content: `fill` writes the `head.len` bytes where they are sent from, `digest` is made
-/// over the head's bytes and them. The frame says "plain", whatever `head` says.
+/// Makes a data frame of plain content: `fill` writes all `head.len` bytes where they are sent from, `digest` is made
+/// over the head's bytes and them. The frame says "plain", whatever `head` says. It is made in `buffer`, whatever that holds.
 ///
 /// # Errors
 /// What `fill` returns; there is no frame then.
 pub fn data_frame<E>(
+    buffer: Vec<u8>,
     head: &DataHead,
     fill: impl FnOnce(&mut [u8]) -> Result<(), E>,
     digest: impl FnOnce(&[u8], &[u8]) -> Digest,
 ) -> Result<Vec<u8>, E> {
-    let len = head.len as usize;
-    let mut writer = FrameWriter::with_capacity(FrameKind::Data, HEAD_LEN_MAX + len);
+    let mut writer = FrameWriter::with_capacity(FrameKind::Data, HEAD_LEN_MAX);
     writer.uint(head.batch.0).uint(head.index.0).uint(head.offset).uint(head.len);
     writer.uint(if head.beside { BESIDE } else { 0 });
     let covered = writer.payload().len();
     writer.raw(&[0; DIGEST_LEN]);
     let start = writer.out().len();
-    writer.out().resize(start + len, 0);
+    let mut writer = writer.moved_to(buffer, head.len as usize);
     fill(writer.out().get_mut(start..).unwrap_or_default())?;
     seal(&mut writer, covered, digest);
     Ok(writer.finish())
@@ -205,15 +205,16 @@ pub fn delta_frame(
 }
 
 /// Makes a pack: `contents` are those of the items that are whole, one after the other, in the order of `items`, whose
-/// indexes strictly increase. `digest` is made over the head's bytes and the contents.
+/// indexes strictly increase. `digest` is made over the head's bytes and the contents. It is made in the memory of `buffer`.
 #[must_use]
 pub fn pack_frame(
+    buffer: Vec<u8>,
     batch: BatchId,
     items: &[(EntryIndex, PackItem)],
     contents: &[u8],
     digest: impl FnOnce(&[u8], &[u8]) -> Digest,
 ) -> Vec<u8> {
-    let mut writer = FrameWriter::with_capacity(FrameKind::Pack, HEAD_LEN_MAX + items.len() * 6 + contents.len());
+    let mut writer = FrameWriter::reusing(FrameKind::Pack, buffer, HEAD_LEN_MAX + items.len() * 6 + contents.len());
     writer.uint(batch.0).uint(items.len() as u64);
     let mut indexes = Indexes::default();
     for (index, item) in items {

@@ -63,7 +63,13 @@ pub struct PassEnd {
     pub bytes: u64,
     /// The source holds nothing but `lost+found`.
     pub source_empty: bool,
+    /// The sender wants nothing more and met nothing: when the receiver needs no further pass either, and all content came
+    /// whole, it answers with its report at once.
+    pub last: bool,
 }
+
+const SOURCE_EMPTY: u64 = 1;
+const LAST: u64 = 2;
 
 /// What a dry run would do to one path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,7 +131,8 @@ impl Pass {
 impl PassEnd {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut writer = FrameWriter::new(FrameKind::PassEnd);
-        writer.uint(self.entries).uint(self.bytes).uint(self.source_empty);
+        let flags = (u64::from(self.source_empty) * SOURCE_EMPTY) | (u64::from(self.last) * LAST);
+        writer.uint(self.entries).uint(self.bytes).uint(flags);
         writer.finish()
     }
 
@@ -133,9 +140,9 @@ impl PassEnd {
         let mut cursor = frame.cursor();
         let entries = cursor.uint("entries")?;
         let bytes = cursor.uint("bytes")?;
-        let source_empty = cursor.flags("flags of a pass end", 1)? != 0;
+        let flags = cursor.flags("flags of a pass end", SOURCE_EMPTY | LAST)?;
         cursor.finish()?;
-        Ok(Self { entries, bytes, source_empty })
+        Ok(Self { entries, bytes, source_empty: flags & SOURCE_EMPTY != 0, last: flags & LAST != 0 })
     }
 }
 

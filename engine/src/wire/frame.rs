@@ -175,6 +175,12 @@ impl Frame {
         self.body.get(1..).unwrap_or_default()
     }
 
+    /// Its memory, to be used again.
+    #[must_use]
+    pub fn into_buffer(self) -> Vec<u8> {
+        self.body
+    }
+
     pub(super) fn cursor(&self) -> Cursor<'_> {
         Cursor::new(self.payload())
     }
@@ -192,10 +198,28 @@ impl FrameWriter {
 
     /// With room for a payload of `payload` bytes.
     pub(super) fn with_capacity(kind: FrameKind, payload: usize) -> Self {
-        let mut out = Vec::with_capacity(PREFIX_LEN + 1 + payload);
-        out.extend_from_slice(&[0; PREFIX_LEN]);
-        out.push(kind.number());
-        Self { out }
+        Self::reusing(kind, Vec::new(), payload)
+    }
+
+    /// In the memory of `buffer`, with room for a payload of `payload` bytes.
+    pub(super) fn reusing(kind: FrameKind, mut buffer: Vec<u8>, payload: usize) -> Self {
+        buffer.clear();
+        buffer.reserve(PREFIX_LEN + 1 + payload);
+        buffer.extend_from_slice(&[0; PREFIX_LEN]);
+        buffer.push(kind.number());
+        Self { out: buffer }
+    }
+
+    /// Goes on with what `self` has in another buffer, with `more` bytes after it that hold anything: they are to be
+    /// overwritten. What the buffer had, it keeps, so that one that is used again need not be cleared.
+    pub(super) fn moved_to(self, mut buffer: Vec<u8>, more: usize) -> Self {
+        let len = self.out.len() + more;
+        buffer.truncate(len);
+        buffer.resize(len, 0);
+        if let Some(head) = buffer.get_mut(..self.out.len()) {
+            head.copy_from_slice(&self.out);
+        }
+        Self { out: buffer }
     }
 
     pub(super) fn uint(&mut self, value: impl Into<u64>) -> &mut Self {

@@ -28,7 +28,7 @@ const GOLDEN: [(FrameKind, &str); 28] = [
           042e2e2f743b02016500ff93ebdc031c00016282c49fd50c00002d000163feffffff0f0081c49fd50cff93ebdc0308ac022e \
           0001ff00e80700ff93ebdc0308ac02",
     ),
-    (FrameKind::PassEnd, "00000005 12 ac020201"),
+    (FrameKind::PassEnd, "00000005 12 ac020203"),
     (FrameKind::Finish, "00000002 13 05"),
     (FrameKind::Goodbye, "00000001 14"),
     (FrameKind::Problem, "0000000b 15 0103642f6604676f6e65"),

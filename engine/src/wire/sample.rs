@@ -137,7 +137,7 @@ pub(super) fn messages() -> Vec<Message> {
         Message::Abort { outcome: Outcome::Failed, text: "disk".into() },
         Message::Pass(Pass { kind: PassKind::Verify, number: 1, root }),
         Message::Batch(batch()),
-        Message::PassEnd(PassEnd { entries: 300, bytes: 2, source_empty: true }),
+        Message::PassEnd(PassEnd { entries: 300, bytes: 2, source_empty: true, last: true }),
         Message::Finish { problems: 5 },
         Message::Goodbye,
         Message::Problem(Problem::new(path.clone(), Stage::Read, "gone")),
@@ -191,7 +191,7 @@ pub(super) fn data() -> Vec<u8> {
         bytes.copy_from_slice(b"abc");
         Ok(())
     };
-    data_frame(&head, fill, digest).unwrap()
+    data_frame(Vec::new(), &head, fill, digest).unwrap()
 }
 
 pub(super) fn pack() -> Vec<u8> {
@@ -203,5 +203,5 @@ pub(super) fn pack() -> Vec<u8> {
         (EntryIndex(6), PackItem::Same),
         (EntryIndex(7), PackItem::Whole(1)),
     ];
-    pack_frame(BatchId(130), &items, b"xyz", digest)
+    pack_frame(Vec::new(), BatchId(130), &items, b"xyz", digest)
 }

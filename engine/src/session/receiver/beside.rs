@@ -35,7 +35,10 @@ impl Writer {
         }
         let turned = arriving.turn(|written| {
             batch.place.touch();
-            let writer = self.rebuild(&batch.place, &arriving.plan.entry.name, status.identity)?;
+            let name = &arriving.plan.entry.name;
+            // What was patched in place so far bears our mark, not the time it was seen with.
+            let now = batch.place.dir.status_of(name)?.filter(|now| now.identity == status.identity);
+            let writer = self.rebuild(&batch.place, name, &now.unwrap_or(*status))?;
             for (offset, len) in written {
                 writer.take_over(offset, len)?;
             }

@@ -86,6 +86,8 @@ pub struct Receiving {
     pub refuses_clear: Option<String>,
     /// Something was in the way; it is gone after the deletes, and another pass puts the entry there.
     pub blocked: AtomicBool,
+    /// Some content of this pass did not come whole: the sender decides what follows.
+    pub incomplete: AtomicBool,
     /// A delta made something else than it should: none is asked for any more.
     pub mistrusts_deltas: AtomicBool,
     /// Such a file waits for another pass.

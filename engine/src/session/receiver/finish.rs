@@ -126,8 +126,8 @@ impl Receiving {
         place.touch();
         let wants = |name: &[u8]| self.xattrs.wants(name);
         let attributes = self.attributes(entry, &wants, place.inherited);
-        let copied = FileWriter::temporary(&place.dir, &self.temporary(), Some((&entry.name, status.identity)))
-            .and_then(|writer| {
+        let copied =
+            FileWriter::temporary(&place.dir, &self.temporary(), Some((&entry.name, status))).and_then(|writer| {
                 if let Err(error) = writer.copy_from_basis(0, status.size) {
                     writer.abandon();
                     return Err(error);

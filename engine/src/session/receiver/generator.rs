@@ -74,7 +74,13 @@ impl Generator {
             match self.next()? {
                 Order::Pass(pass) if !self.in_pass => self.begin(pass)?,
                 Order::Batch(batch) if self.in_pass => self.batch(batch)?,
-                Order::PassEnd(end) if self.in_pass => self.end(&end)?,
+                Order::PassEnd(end) if self.in_pass => match self.end(&end)? {
+                    again if again || !end.last || self.receiving.incomplete.load(Relaxed) => {
+                        self.receiving.post(&Message::PassDone { again });
+                    }
+                    // The sender has nothing more to say either: a round trip less.
+                    _ => return self.finish(0),
+                },
                 Order::Finish { problems } if !self.in_pass => return self.finish(problems),
                 _ => return Err(self.receiving.broke("a message came outside its place in a pass")),
             }
@@ -109,6 +115,7 @@ impl Generator {
         receiving.links.clear();
         receiving.alike.clear();
         receiving.blocked.store(false, Relaxed);
+        receiving.incomplete.store(false, Relaxed);
         let first = pass.number == 0 && pass.kind == PassKind::Transfer;
         receiving.unasked.store(first && receiving.empty && !receiving.options.dry_run, Relaxed);
         let seeks = receiving.options.delete && !receiving.empty && !self.has_sought;
@@ -274,7 +281,8 @@ impl Generator {
         Ok(())
     }
 
-    fn end(&mut self, end: &PassEnd) -> Result<(), Ended> {
+    /// The pass is settled. Whether another is needed.
+    fn end(&mut self, end: &PassEnd) -> Result<bool, Ended> {
         let receiving = Arc::clone(&self.receiving);
         if !self.levels.is_empty() {
             return Err(receiving.broke("a pass ended while directories were open"));
@@ -293,8 +301,7 @@ impl Generator {
             let compares = receiving.compares_again.swap(false, Relaxed);
             again = self.delete(end)? || waited || compares;
         }
-        receiving.post(&Message::PassDone { again });
-        Ok(())
+        Ok(again)
     }
 
     /// Says early what will not fit: the scan is through, the contents are not.

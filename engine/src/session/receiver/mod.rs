@@ -40,7 +40,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 
-use crate::tunnel::{self, Acceptor, Inbox, Meter, Outbox, Stranger, Stream};
+use crate::tunnel::{self, Acceptor, GreetError, Inbox, Meter, Outbox, Stranger, Stream};
 use crate::types::{Bounds, Outcome, RunId, StatePlace, VolumeName, WireCount, limits};
 use crate::wire::{Hello, LaneHello, Message, Refuse, RefuseReason};
 
@@ -228,8 +228,11 @@ async fn introduce(arrival: Arrival, registry: Arc<Registry>, meter: Arc<Meter>)
             }
         }
     };
-    if let Err(error) = tunnel::greet(&mut stream).await {
-        return tracing::info!(%error, "a connection was no ferry's");
+    match tunnel::greet(&mut stream).await {
+        Ok(_) => {}
+        // A lane that was dialled early and is not needed: its sender was refused, or has gone.
+        Err(error @ GreetError::Io(_)) => return tracing::debug!(%error, "a connection ended before its first word"),
+        Err(error) => return tracing::info!(%error, "a connection was no ferry's"),
     }
     let (outbox, mut inbox) = tunnel::open(stream, meter, None);
     let first = tokio::time::timeout(limits::HANDSHAKE_DEADLINE, inbox.recv_hello()).await;

@@ -16,7 +16,7 @@ use crate::session::fate::{EXPLANATION, Fate, lock};
 use crate::session::sender::random;
 use crate::tunnel::{Inbox, Outbox};
 use crate::types::{Epoch, LeafKey, Options, Outcome, RootAttrs, SessionKey, Token, limits};
-use crate::volume::{Lock, Volume, keeps_selinux};
+use crate::volume::{self, Lock, Volume, keeps_selinux};
 use crate::wire::{Hello, Message, PassKind, Refuse, RefuseReason, Report, Welcome};
 
 use super::alike::Alike;
@@ -165,6 +165,7 @@ fn receiving(
         newcomers: AtomicU64::new(0),
         refuses_clear: slot.refuses_clear(),
         blocked: AtomicBool::new(false),
+        incomplete: AtomicBool::new(false),
         mistrusts_deltas: AtomicBool::new(false),
         compares_again: AtomicBool::new(false),
         told_of_room: AtomicBool::new(false),
@@ -316,6 +317,7 @@ async fn converse(
     let (tell, mut told) = oneshot::channel();
     let generator = Generator::new(Arc::clone(receiving), to_follow, excludes);
     crew.spawn("ferry-generate", move || {
+        volume::stand_alone();
         let report = generator.run()?;
         let _ = tell.send(report);
         Ok(())
@@ -436,6 +438,7 @@ async fn take_lanes(mut admitted: lanes::Receiver<AdmittedLane>, receiving: Arc<
 /// What comes on a lane, into its writer's queue.
 async fn read_lane(mut inbox: Inbox, queue: Arc<LaneQueue>, receiving: Arc<Receiving>) {
     loop {
+        inbox.reuse(queue.spare());
         match inbox.recv().await {
             Ok(frame) => {
                 if queue.push(frame) {

@@ -80,7 +80,9 @@ async fn a_sender_that_floods_control_while_contents_are_awaited_is_refused() {
     control.post(hello().encode()).unwrap();
     control.post(pass(0)).unwrap();
     control.post(batch()).unwrap();
-    control.post(Message::PassEnd(PassEnd { entries: 1, bytes: 7, source_empty: false }).encode()).unwrap();
+    control
+        .post(Message::PassEnd(PassEnd { entries: 1, bytes: 7, source_empty: false, last: false }).encode())
+        .unwrap();
     for number in 1..100 {
         let _ = control.post(pass(number));
     }

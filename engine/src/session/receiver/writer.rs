@@ -11,9 +11,9 @@ use crate::session::error::SessionError;
 use crate::session::extent::Compared;
 use crate::session::fate::{Ended, Fate, LOOK_AGAIN, lock};
 use crate::tunnel::Outbox;
-use crate::types::limits::{LANE_ACK_EVERY, LANE_CREDIT};
+use crate::types::limits::{DATA_LEN_MAX, LANE_ACK_EVERY, LANE_CREDIT};
 use crate::types::{BatchId, EntryIndex, Name, RelPath, Stage};
-use crate::volume::{self, FileWriter, Identity};
+use crate::volume::{self, FileWriter, Status};
 use crate::wire::{DataView, FileEnd, FileState, Frame, FrameKind, Message, PackItem, PackView, RunKind, Runs};
 
 use super::arriving::{Arriving, End};
@@ -34,7 +34,12 @@ pub struct LaneQueue {
 struct Queue {
     frames: VecDeque<Frame>,
     bytes: usize,
+    /// Memory of frames that were written, for those that come.
+    spare: Vec<Vec<u8>>,
 }
+
+/// Buffers that are kept: as many frames of data as are read while one is written.
+const SPARE_MAX: usize = 8;
 
 /// What frames may weigh beyond the content they carry: heads, runs, ends.
 const OVERHEAD_MAX: usize = 8 * 1_048_576;
@@ -54,6 +59,20 @@ impl LaneQueue {
         drop(queue);
         self.more.notify_one();
         within
+    }
+
+    /// A frame was written: its memory, when it is worth it.
+    fn keep(&self, frame: Frame) {
+        let buffer = frame.into_buffer();
+        let mut queue = lock(&self.state);
+        if buffer.capacity() >= DATA_LEN_MAX && queue.spare.len() < SPARE_MAX {
+            queue.spare.push(buffer);
+        }
+    }
+
+    /// Memory for the next frame, empty when there is none.
+    pub fn spare(&self) -> Vec<u8> {
+        lock(&self.state).spare.pop().unwrap_or_default()
     }
 
     fn pop(&self, receiving: &Receiving) -> Result<Frame, Ended> {
@@ -97,6 +116,7 @@ impl Writer {
                 FrameKind::Runs | FrameKind::FileEnd => self.small(&frame)?,
                 _ => return Err(receiving.broke("it sent a message on a data connection that does not belong there")),
             }
+            self.queue.keep(frame);
             self.acknowledge();
         }
     }
@@ -155,6 +175,9 @@ impl Writer {
         let receiving = &self.receiving;
         if let Some(compared) = compared(&plan) {
             receiving.basis.answered(compared.credit(0));
+        }
+        if matches!(item, PackItem::Changed | PackItem::Vanished | PackItem::Unreadable) {
+            receiving.incomplete.store(true, Relaxed);
         }
         match item {
             PackItem::Whole(_) if matches!(plan.how, How::Compare(_)) => {
@@ -221,17 +244,17 @@ impl Writer {
                 }
                 match FileWriter::in_place(&place.dir, name, status, plan.entry.mtime)? {
                     Some(writer) => Ok(writer),
-                    None => self.rebuild(place, name, status.identity),
+                    None => self.rebuild(place, name, status),
                 }
             }
-            How::Rebuild(status) => self.rebuild(place, name, status.identity),
+            How::Rebuild(status) => self.rebuild(place, name, status),
             How::CreateBeside | How::Replace | How::Compare(_) | How::Discard => {
                 FileWriter::temporary(&place.dir, &self.receiving.temporary(), None)
             }
         }
     }
 
-    pub(super) fn rebuild(&self, place: &Place, name: &Name, basis: Identity) -> Result<FileWriter, volume::Error> {
+    pub(super) fn rebuild(&self, place: &Place, name: &Name, basis: &Status) -> Result<FileWriter, volume::Error> {
         match FileWriter::temporary(&place.dir, &self.receiving.temporary(), Some((name, basis))) {
             // What may not be read was not compared either: everything comes.
             Err(error) if error.is_privilege() => FileWriter::temporary(&place.dir, &self.receiving.temporary(), None),
@@ -284,7 +307,7 @@ impl Writer {
         let How::Rebuild(status) = &arriving.plan.how else { return Ok(()) };
         let begun = arriving.begin(|stretches| {
             batch.place.touch();
-            let writer = self.rebuild(&batch.place, &arriving.plan.entry.name, status.identity)?;
+            let writer = self.rebuild(&batch.place, &arriving.plan.entry.name, status)?;
             for (offset, len) in stretches {
                 writer.copy_from_basis(*offset, *len)?;
             }
@@ -395,6 +418,9 @@ impl Writer {
         let size = arriving.plan.entry.size();
         if !arriving.ended(end.state) || (end.state == FileState::AsScanned && end.size != size) {
             return Err(self.receiving.broke("a file ended twice, or with another size than announced"));
+        }
+        if end.state != FileState::AsScanned {
+            self.receiving.incomplete.store(true, Relaxed);
         }
         self.finish_if_complete(&batch, end.index, &arriving)
     }

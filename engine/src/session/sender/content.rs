@@ -77,7 +77,7 @@ impl Reader {
     ) -> Result<Result<(), E>, Ended> {
         let key = &self.sending.session_key;
         let head = head(target, offset, len);
-        match wire::data_frame(&head, fill, |said, held| content_digest(key, said, held)) {
+        match wire::data_frame(self.lane.spare(), &head, fill, |said, held| content_digest(key, said, held)) {
             Ok(frame) => self.send_content(frame, len, len).map(Ok),
             Err(error) => Ok(Err(error)),
         }

@@ -92,6 +92,8 @@ pub struct SendVolume {
     pub reconnects: Arc<AtomicU64>,
     /// The next session deletes before it writes.
     pub clears_first: AtomicBool,
+    /// A session was tried.
+    pub dialled: AtomicBool,
     pub tally: Arc<Tally>,
     pub progress: Arc<Progress>,
     pub stop: Stop,
@@ -148,6 +150,7 @@ pub async fn send(run: SendRun, progress: Arc<Progress>, stop: Stop) -> RunRepor
             connections: Arc::clone(&connections),
             reconnects: Arc::clone(&reconnects),
             clears_first: AtomicBool::new(false),
+            dialled: AtomicBool::new(false),
             tally,
             progress: Arc::clone(&progress),
             stop: stop.clone(),

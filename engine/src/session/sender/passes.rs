@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  Pass -> scan -> PassEnd -> PassDone --(something was in the way, or changed)--> Pass ...
-//!                                      \-> [verify pass] -> Finish -> Report -> Goodbye
+//!                        |             \-> [verify pass] -> Finish -> Report -> Goodbye
+//!                        \--(nothing was, and nothing more is asked for)------------^
 //! ```
 
 use std::sync::Arc;
@@ -58,11 +59,15 @@ impl Passes {
     /// Runs to the receiver's report.
     pub fn run(mut self) -> Result<Report, Ended> {
         if self.clears_first {
-            self.pass(PassKind::Clear)?;
+            self.pass(PassKind::Clear, false)?;
         }
+        let verifies = self.sending.options.verify && !self.sending.options.dry_run;
         let mut repeated = 0;
         loop {
-            let again = self.pass(PassKind::Transfer)?;
+            let again = match self.pass(PassKind::Transfer, !verifies)? {
+                Reply::PassDone { again } => again,
+                Reply::Report(report) => return Ok(self.part(*report)),
+            };
             let changed = self.sending.changed.any();
             let repeat = changed && repeated < limits::REPEATED_PASSES_MAX && !self.sending.options.dry_run;
             if !(again || repeat) || self.number >= PASSES_MAX {
@@ -71,26 +76,30 @@ impl Passes {
             repeated += u32::from(!again);
         }
         self.report_changed();
-        if self.sending.options.verify && !self.sending.options.dry_run {
+        if verifies {
             self.sending.progress.enter(Phase::Verifying);
-            self.pass(PassKind::Verify)?;
+            self.pass(PassKind::Verify, false)?;
             self.report_changed();
         }
         self.sending.progress.enter(Phase::Syncing);
         self.sending.tell_problems();
         self.sending.post(&Message::Finish { problems: self.sending.tally.problems_total() });
         match self.reply()? {
-            Reply::Report(report) => {
-                self.sending.reported.store(true, Relaxed);
-                self.sending.post(&Message::Goodbye);
-                Ok(*report)
-            }
+            Reply::Report(report) => Ok(self.part(*report)),
             Reply::PassDone { .. } => Err(self.out_of_place()),
         }
     }
 
-    /// One pass. Whether the receiver wants another.
-    fn pass(&mut self, kind: PassKind) -> Result<bool, Ended> {
+    /// The report is here. What we met after we said that there was nothing is told by our own report.
+    fn part(&self, report: Report) -> Report {
+        self.report_changed();
+        self.sending.reported.store(true, Relaxed);
+        self.sending.post(&Message::Goodbye);
+        report
+    }
+
+    /// One pass, and what the receiver answers: its report only when this `may_be_last`.
+    fn pass(&mut self, kind: PassKind, may_be_last: bool) -> Result<Reply, Ended> {
         let sending = Arc::clone(&self.sending);
         sending.progress.new_pass();
         sending.changed.clear();
@@ -101,17 +110,19 @@ impl Passes {
         sending.post(&Message::Pass(Pass { kind, number: self.number, root: self.root()? }));
         let unasked = self.empty && self.number == 0 && kind == PassKind::Transfer && !sending.options.dry_run;
         self.number += 1;
-        let end = Scan::new(&sending, &self.feed, &mut self.next_batch, unasked).run()?;
+        let mut end = Scan::new(&sending, &self.feed, &mut self.next_batch, unasked).run()?;
         if kind == PassKind::Transfer {
             self.count(&end);
         }
+        end.last = may_be_last && !sending.changed.any() && sending.tally.problems_total() == 0;
+        let last = end.last;
         sending.post(&Message::PassEnd(end));
         if kind == PassKind::Transfer && sending.options.delete {
             sending.progress.enter(Phase::Deleting);
         }
         match self.reply()? {
-            Reply::PassDone { again } => Ok(again),
-            Reply::Report(_) => Err(self.out_of_place()),
+            Reply::Report(_) if !last => Err(self.out_of_place()),
+            reply => Ok(reply),
         }
     }
 

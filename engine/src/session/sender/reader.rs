@@ -73,7 +73,9 @@ impl Reader {
 
     fn send_pack(&self, batch: &SentBatch, items: &[(EntryIndex, PackItem)], contents: &[u8]) -> Result<(), Ended> {
         let key = &self.sending.session_key;
-        let frame = wire::pack_frame(batch.id, items, contents, |said, held| content_digest(key, said, held));
+        let frame = wire::pack_frame(self.lane.spare(), batch.id, items, contents, |said, held| {
+            content_digest(key, said, held)
+        });
         self.send_content(frame, contents.len() as u64, contents.len() as u64)
     }
 

@@ -91,7 +91,7 @@ impl<'a> Scan<'a> {
             }
         }
         self.sending.progress.scan_complete.store(true, Relaxed);
-        Ok(PassEnd { entries: self.entries, bytes: self.bytes, source_empty: self.root_entries == 0 })
+        Ok(PassEnd { entries: self.entries, bytes: self.bytes, source_empty: self.root_entries == 0, last: false })
     }
 
     fn enter_child(&mut self, stack: &mut Vec<Level>, child: &Child) -> Result<(), Ended> {

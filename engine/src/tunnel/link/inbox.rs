@@ -79,6 +79,14 @@ impl Inbox {
         self.recv_at_most(FRAME_LEN_MAX).await
     }
 
+    /// Memory for the next frame, where none of it has arrived yet and this has room for more.
+    pub fn reuse(&mut self, mut buffer: Vec<u8>) {
+        if self.body.is_empty() && self.body.capacity() < buffer.capacity() {
+            buffer.clear();
+            self.body = buffer;
+        }
+    }
+
     /// [`Self::recv`] for the first frame of a stranger, of at most `HELLO_LEN_MAX` bytes. The caller sets the
     /// deadline.
     ///

@@ -15,7 +15,7 @@ mod inbox;
 mod tests;
 mod writer;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
@@ -50,6 +50,7 @@ pub struct Closed;
 struct Link {
     cord: Arc<Cord>,
     writer: AbortHandle,
+    spare: Arc<Spare>,
     timing: Timing,
     /// Dropped with the last clone, which tells the writer.
     _held: oneshot::Sender<()>,
@@ -69,13 +70,38 @@ pub fn open_with(stream: Stream, meter: Arc<Meter>, pace: Option<Arc<Pace>>, tim
     let (queue, queued) = mpsc::unbounded_channel();
     let (places, places_taken) = mpsc::channel(PLACES);
     let (held, released) = oneshot::channel();
-    let writer = Writer::new(write_side, queued, places_taken, Arc::clone(&meter), pace, timing);
+    let spare = Arc::new(Spare::default());
+    let writer = Writer::new(write_side, (queued, places_taken, Arc::clone(&spare)), Arc::clone(&meter), pace, timing);
     let writer = tokio::spawn(writer.run(released)).abort_handle();
-    let link = Arc::new(Link { cord: Arc::clone(&cord), writer, timing, _held: held });
+    let link = Arc::new(Link { cord: Arc::clone(&cord), writer, spare, timing, _held: held });
     (Outbox { queue, places, link }, Inbox::new(read_side, cord, meter, timing))
 }
 
+/// Memory of frames that were written, for those that come: making and clearing it anew costs a tenth of a copy. Bounded by
+/// `PLACES`.
+#[derive(Debug, Default)]
+struct Spare(Mutex<Vec<Vec<u8>>>);
+
+impl Spare {
+    fn keep(&self, frame: Vec<u8>) {
+        let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.len() < PLACES {
+            spare.push(frame);
+        }
+    }
+
+    fn take(&self) -> Vec<u8> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+}
+
 impl Outbox {
+    /// The memory of a large frame that was written, with whatever it holds; empty when there is none.
+    #[must_use]
+    pub fn spare(&self) -> Vec<u8> {
+        self.link.spare.take()
+    }
+
     /// Queues a whole frame, length prefix included. Never waits: for what the protocol's credits bound.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
+use super::Spare;
 use super::halves::WriteSide;
 use crate::tunnel::pace::{Meter, Pace};
 use crate::tunnel::timing::Timing;
@@ -39,6 +40,7 @@ pub(super) struct Writer {
     side: WriteSide,
     queue: mpsc::UnboundedReceiver<Queued>,
     places: mpsc::Receiver<()>,
+    spare: Arc<Spare>,
     meter: Arc<Meter>,
     pace: Option<Arc<Pace>>,
     timing: Timing,
@@ -51,14 +53,13 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn new(
         side: WriteSide,
-        queue: mpsc::UnboundedReceiver<Queued>,
-        places: mpsc::Receiver<()>,
+        (queue, places, spare): (mpsc::UnboundedReceiver<Queued>, mpsc::Receiver<()>, Arc<Spare>),
         meter: Arc<Meter>,
         pace: Option<Arc<Pace>>,
         timing: Timing,
     ) -> Self {
         let last_sent = Instant::now();
-        Self { side, queue, places, meter, pace, timing, collected: Vec::new(), places_owed: 0, last_sent }
+        Self { side, queue, places, spare, meter, pace, timing, collected: Vec::new(), places_owed: 0, last_sent }
     }
 
     /// Writes until it is told to finish, every outbox is gone (`released`), or the connection breaks.
@@ -118,6 +119,7 @@ impl Writer {
         self.places_owed += usize::from(holds_place);
         if large {
             self.write(&frame).await?;
+            self.spare.keep(frame);
             self.return_places();
         } else {
             self.collected.extend_from_slice(&frame);

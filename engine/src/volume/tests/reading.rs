@@ -133,12 +133,27 @@ fn attributes_of_every_kind_are_read_without_following() {
     assert_eq!(scratch.dir("dir").xattrs(&all).unwrap(), xattrs(&[("user.d", b"v")]));
     let picky = |name: &[u8]| name == b"user.b";
     assert_eq!(root.xattrs_of(&name("file"), EntryKind::File, &picky).unwrap(), xattrs(&[("user.b", b"v")]));
-    for (file, kind) in [("file", Some(EntryKind::File)), ("link", Some(EntryKind::File)), ("fifo", None)] {
-        let (status, read) = root.inspect(&name(file), kind, &all).unwrap().unwrap();
-        assert_eq!(status, scratch.status(file));
-        assert_eq!(read, of(file, status.kind));
-    }
-    assert!(root.inspect(&name("none"), Some(EntryKind::File), &all).unwrap().is_none());
+    let inspect = || {
+        for (file, kind) in
+            [("file", Some(EntryKind::File)), ("link", Some(EntryKind::File)), ("fifo", None), ("dir", None)]
+        {
+            let (status, read) = root.inspect(&name(file), kind, &all).unwrap().unwrap();
+            assert_eq!(status, scratch.status(file));
+            assert_eq!(read, of(file, status.kind));
+        }
+        assert!(root.inspect(&name("none"), Some(EntryKind::File), &all).unwrap().is_none());
+    };
+    inspect();
+    // The same on a thread that stands in the directory; the others stay where they are.
+    let stands = std::env::current_dir().unwrap();
+    let stood = || {
+        stand_alone();
+        inspect();
+        std::fs::read_link("/proc/thread-self/cwd").unwrap()
+    };
+    let stood = std::thread::scope(|scope| scope.spawn(stood).join().unwrap());
+    assert_eq!(stood, scratch.path("."), "no working directory of its own");
+    assert_eq!(std::env::current_dir().unwrap(), stands);
     assert!(root.xattrs_of(&name("link"), EntryKind::File, &all).is_err());
     assert_eq!(&*root.target_of(&name("link")).unwrap(), outside.path("f").as_os_str().as_bytes());
 }

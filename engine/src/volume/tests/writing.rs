@@ -264,7 +264,7 @@ fn a_temporary_takes_old_content_and_replaces_it() {
     scratch.put("f", &old);
     let seen = scratch.status("f");
     let temp = name(".ferry-1-1");
-    let writer = FileWriter::temporary(scratch.root(), &temp, Some((&name("f"), seen.identity))).unwrap();
+    let writer = FileWriter::temporary(scratch.root(), &temp, Some((&name("f"), &seen))).unwrap();
     writer.write_at(&[9; LEAF as usize], 0).unwrap();
     writer.copy_from_basis(LEAF, 4 * LEAF).unwrap();
     // What the old content does not have cannot be taken from it.
@@ -284,6 +284,22 @@ fn a_temporary_takes_old_content_and_replaces_it() {
     assert!(lone.copy_from_basis(0, 1).is_err());
     let place = in_place(&scratch, "f", plain().mtime).unwrap();
     assert!(place.copy_from_basis(5 * LEAF, 1).is_err());
+}
+
+#[test]
+fn a_temporary_does_not_take_the_name_when_its_basis_was_written_meanwhile() {
+    let scratch = Scratch::new();
+    scratch.put("f", [1; 2 * LEAF as usize]);
+    let seen = scratch.status("f");
+    let temp = name(".ferry-1-1");
+    let writer = FileWriter::temporary(scratch.root(), &temp, Some((&name("f"), &seen))).unwrap();
+    writer.write_at(&[9; LEAF as usize], 0).unwrap();
+    std::fs::write(scratch.path("f"), [2; 2 * LEAF as usize]).unwrap();
+    writer.copy_from_basis(LEAF, LEAF).unwrap();
+    let error = writer.finish(2 * LEAF, &plain(), Some(&name("f"))).unwrap_err();
+    assert!(error.to_string().contains("somebody else is writing"), "{error}");
+    assert_eq!(scratch.get("f"), [2; 2 * LEAF as usize]);
+    assert!(!scratch.path(".ferry-1-1").exists());
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn frame(bytes: &[u8]) -> Frame {
 
 #[test]
 fn data_comes_back_as_it_was_filled_in() {
-    let frame = frame(&data_frame(&HEAD, fill, digest).unwrap());
+    let frame = frame(&data_frame(vec![7; 300], &HEAD, fill, digest).unwrap());
     let view = DataView::parse(&frame).unwrap();
     assert_eq!(view.head, HEAD);
     assert_eq!(view.payload, b"hello");
@@ -44,12 +44,12 @@ fn data_comes_back_as_it_was_filled_in() {
 
 #[test]
 fn a_failed_read_makes_no_frame() {
-    assert_eq!(data_frame(&HEAD, |_| Err("gone"), digest), Err("gone"));
+    assert_eq!(data_frame(vec![7; 300], &HEAD, |_| Err("gone"), digest), Err("gone"));
 }
 
 #[test]
 fn data_must_be_as_long_as_its_head_says() {
-    let whole = data_frame(&HEAD, fill, digest).unwrap();
+    let whole = data_frame(vec![7; 300], &HEAD, fill, digest).unwrap();
     for body in [&whole[4..whole.len() - 1], &[&whole[4..], b"!"].concat()] {
         let frame = Frame::new(body.to_vec()).unwrap();
         assert!(matches!(DataView::parse(&frame), Err(WireError::Contents { expected: 5, .. })));
@@ -71,11 +71,11 @@ fn compressed_data_is_shorter_than_what_it_unfolds_to() {
 fn no_operation_crosses_its_segment() {
     let head = DataHead { offset: HEAD.offset + 1, ..HEAD };
     assert_eq!(
-        DataView::parse(&frame(&data_frame(&head, fill, digest).unwrap())).unwrap_err(),
+        DataView::parse(&frame(&data_frame(vec![7; 300], &head, fill, digest).unwrap())).unwrap_err(),
         WireError::Crosses("data")
     );
     let last = DataHead { offset: i64::MAX as u64 - 4, ..HEAD };
-    assert!(DataView::parse(&frame(&data_frame(&last, fill, digest).unwrap())).is_err());
+    assert!(DataView::parse(&frame(&data_frame(vec![7; 300], &last, fill, digest).unwrap())).is_err());
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn a_pack_comes_back_with_its_contents() {
         (EntryIndex(501), PackItem::Unreadable),
         (EntryIndex(1023), PackItem::Same),
     ];
-    let frame = frame(&pack_frame(BatchId(5), &items, b"abc", digest));
+    let frame = frame(&pack_frame(Vec::new(), BatchId(5), &items, b"abc", digest));
     let view = PackView::parse(&frame).unwrap();
     assert_eq!((view.batch, view.items.as_slice(), view.contents), (BatchId(5), items.as_slice(), b"abc".as_slice()));
     assert_eq!(view.digest, digest(view.covered, view.contents));
@@ -112,7 +112,8 @@ fn a_pack_comes_back_with_its_contents() {
 #[test]
 fn a_packs_lengths_must_add_up() {
     for contents in [b"ab".as_slice(), b"abcd"] {
-        let frame = frame(&pack_frame(BatchId(5), &[(EntryIndex(0), PackItem::Whole(3))], contents, digest));
+        let frame =
+            frame(&pack_frame(Vec::new(), BatchId(5), &[(EntryIndex(0), PackItem::Whole(3))], contents, digest));
         assert!(matches!(PackView::parse(&frame), Err(WireError::Contents { expected: 3, .. })));
     }
 }
@@ -133,7 +134,7 @@ fn only_whole_items_have_a_length_and_it_is_bounded() {
 
 #[test]
 fn contents_are_read_by_their_views_only() {
-    let data = frame(&data_frame(&HEAD, fill, digest).unwrap());
+    let data = frame(&data_frame(vec![7; 300], &HEAD, fill, digest).unwrap());
     assert_eq!(Message::decode(&data).unwrap_err(), WireError::OtherKind(FrameKind::Data));
     assert_eq!(PackView::parse(&data).unwrap_err(), WireError::OtherKind(FrameKind::Data));
 }

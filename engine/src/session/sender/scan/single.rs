@@ -31,7 +31,7 @@ impl Scan<'_> {
         }
         self.send(draft, &root, ListEnd::Complete)?;
         sending.progress.scan_complete.store(true, Relaxed);
-        Ok(PassEnd { entries: self.entries, bytes: self.bytes, source_empty: false })
+        Ok(PassEnd { entries: self.entries, bytes: self.bytes, source_empty: false, last: false })
     }
 
     /// The entry as it goes over the wire, and what is read.
