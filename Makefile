@@ -1,5 +1,5 @@
 # The handful of things to do here. Logic lives in cargo and .ci/, never in this file.
-.PHONY: demo test lint bench
+.PHONY: demo test lint bench microbench
 
 # Build ferry and show the main job on its own data.
 demo:
@@ -20,3 +20,7 @@ lint:
 # ferry against rsync over stunnel on this machine, as root in memory: BENCH="--scale 0.1 --case pages" for a quick look.
 bench:
 	cargo build --release --bins -p ferry-engine -p ferry-benches && target/release/ferry-bench $(BENCH)
+
+# The hot parts one by one; what changed since the last time is said. MICROBENCH="digest" for some of them.
+microbench:
+	cargo bench -p ferry-engine --bench micro -- $(MICROBENCH)

@@ -3,6 +3,7 @@
 
 mod copies;
 mod deltas;
+mod lines;
 
 use std::path::PathBuf;
 
@@ -10,6 +11,8 @@ use anyhow::Result;
 
 use crate::contender::Targets;
 use crate::data::{self, GIB, Written};
+use crate::line::Line;
+use crate::owed::Owed;
 use crate::rsync::ALL_ATTRIBUTES;
 use crate::site::Site;
 
@@ -40,6 +43,15 @@ pub enum Play {
     ByDefault,
     /// When it is named only: it takes long.
     WhenNamed,
+}
+
+/// Whether the times of rsync+stunnel and of ferry are a race.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Race {
+    /// Their ratio is owed.
+    Judged,
+    /// Something else is; times are only shown.
+    Shown,
 }
 
 /// What ferry may put on the wire.
@@ -81,6 +93,14 @@ pub struct Case {
     pub must: f64,
     /// What is aimed at.
     pub aim: f64,
+    /// Whether these two count.
+    pub race: Race,
+    /// The ratios that are owed against other contenders, by their names on the command line.
+    pub beside: &'static [(&'static str, f64)],
+    /// What is owed besides.
+    pub owed: &'static [Owed],
+    /// The line it is played over, unless another is asked for.
+    pub line: Line,
     /// The ratios that are owed when the receiver remembers an earlier run, where that helps.
     pub cached: Option<Targets>,
     /// What ferry may put on the wire.
@@ -124,7 +144,7 @@ const INPLACE: Option<&[&str]> = Some(&[ALL_ATTRIBUTES, "--inplace"]);
 /// All cases, in the order of the table.
 #[must_use]
 pub fn all() -> Vec<&'static Case> {
-    deltas::FILES.iter().chain(&deltas::VOLUMES).chain(&copies::COPIES).collect()
+    deltas::FILES.iter().chain(&deltas::VOLUMES).chain(&copies::COPIES).chain(&lines::LINES).collect()
 }
 
 /// Those that are played when none is named.
@@ -145,6 +165,10 @@ const DELTA: Case = Case {
     start: Start::Before,
     must: 1.2,
     aim: 1.6,
+    race: Race::Judged,
+    beside: &[],
+    owed: &[],
+    line: Line::FREE,
     cached: None,
     wire: Bar::None,
     room: 5 * GIB,
@@ -204,6 +228,7 @@ mod tests {
         for case in all() {
             assert_eq!(Case::named(case.name).unwrap().what, case.what);
             assert!(case.must >= 1.0 && case.aim >= case.must, "{}", case.name);
+            assert!(case.beside.iter().all(|(id, _)| crate::contenders::IDS.contains(id)), "{}", case.name);
         }
         assert!(Case::named("").is_none());
     }

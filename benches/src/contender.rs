@@ -1,6 +1,7 @@
 //! What the contest asks of a contender: whether it is here, and the daemons and the client of one run. It never runs or judges
 //! anything.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
@@ -11,10 +12,12 @@ use crate::cases::Case;
 use crate::line::Line;
 use crate::process::Daemon;
 use crate::relay::Relay;
+use crate::span::Far;
+
 /// How the two sides reach each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// Over the loopback, and nothing else.
+    /// With nothing of ours between them.
     Direct,
     /// Through a relay that counts, over a line of this kind.
     Relayed(Line),
@@ -48,6 +51,16 @@ pub struct Job<'a> {
     pub options: &'a [&'static str],
     /// How the sides reach each other.
     pub route: Route,
+    /// Where the destination's side runs.
+    pub far: &'a Far,
+}
+
+impl Job<'_> {
+    /// Where a daemon of the destination's side listens that is given this port.
+    #[must_use]
+    pub fn at(&self, port: u16) -> SocketAddr {
+        SocketAddr::new(self.far.host(), port)
+    }
 }
 
 /// What a contender keeps of what it copies.
@@ -139,14 +152,14 @@ pub trait Contender {
 }
 
 impl Route {
-    /// The port to connect to for what listens on `port`, and the relay before it if there is one.
+    /// Where to connect to for what listens on `peer`, and the relay before it if there is one.
     ///
     /// # Errors
     /// When the loopback has no free port.
-    pub fn to(self, port: u16) -> Result<(u16, Option<Relay>)> {
+    pub fn to(self, peer: SocketAddr) -> Result<(SocketAddr, Option<Relay>)> {
         match self {
-            Self::Direct => Ok((port, None)),
-            Self::Relayed(line) => Relay::to(port, line).map(|relay| (relay.port(), Some(relay))),
+            Self::Direct => Ok((peer, None)),
+            Self::Relayed(line) => Relay::to(peer, line).map(|relay| (relay.address(), Some(relay))),
         }
     }
 }

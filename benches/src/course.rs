@@ -1,7 +1,7 @@
 //! One case, laid out: from where to where everybody copies, what the destination is before each run, what still has to reach
 //! the disk after it, and what differs then. For devices these are nodes; for all else directories of the site.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -62,6 +62,31 @@ impl<'a> Course<'a> {
     #[must_use]
     pub fn source(&self) -> PathBuf {
         self.devices.as_ref().map_or_else(|| self.site.source(), |[source, _]| source.node().to_owned())
+    }
+
+    /// The case.
+    #[must_use]
+    pub fn case(&self) -> &'a Case {
+        self.case
+    }
+
+    /// Bytes of all files of the source, holes included, each name of a file by itself.
+    ///
+    /// # Errors
+    /// When it cannot be listed.
+    pub fn content_bytes(&self) -> Result<u64> {
+        let (mut bytes, mut pending) = (0, vec![self.site.source()]);
+        while let Some(directory) = pending.pop() {
+            for entry in fs::read_dir(&directory).with_context(|| format!("cannot list {}", directory.display()))? {
+                let facts = entry.and_then(|entry| Ok((entry.metadata()?, entry.path())));
+                match facts.with_context(|| format!("cannot look into {}", directory.display()))? {
+                    (facts, path) if facts.is_dir() => pending.push(path),
+                    (facts, _) if facts.is_file() => bytes += facts.len(),
+                    _ => {}
+                }
+            }
+        }
+        Ok(bytes)
     }
 
     /// Where to.
@@ -143,8 +168,6 @@ pub fn room(site: &Site, case: &Case, scale: Scale) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
     use crate::cases;
 
@@ -167,5 +190,18 @@ mod tests {
             course.restore().unwrap();
             assert_eq!(differs(), before, "{}", case.name);
         }
+    }
+
+    #[test]
+    fn content_is_counted_through_all_directories() {
+        let site = Site::scratch().unwrap();
+        let bytes = |name, factor| {
+            Course::lay(&site, Case::named(name).unwrap(), Scale::new(factor).unwrap())
+                .unwrap()
+                .content_bytes()
+                .unwrap()
+        };
+        assert_eq!(bytes("big", 0.001), (2_u64 << 30) / 1000);
+        assert_eq!(bytes("thousand", 0.02), 20 * 2048);
     }
 }

@@ -2,6 +2,7 @@
 //! with what the receiver remembers of an earlier run (leaves of large files, a ctime baseline), and through a router as a
 //! cluster has it. It makes the keys for everybody.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use ferry_tests::ports;
 use crate::cases::Case;
 use crate::contender::{Contender, Job, Side, Stage, Targets};
 use crate::machine;
-use crate::process::{self, Daemon, Ends};
+use crate::process::{self, Daemon, Ends, Place};
 
 /// The router: TLS passed through by server name.
 const ROUTER: &str = include_str!("../../tests/data/haproxy.cfg");
@@ -65,19 +66,19 @@ impl Ferry {
     /// A receiver that listens.
     fn receiver(&self, job: &Job<'_>, port: u16) -> Result<Daemon> {
         let mut command = self.command("receive");
-        command.arg("--listen").arg(format!("127.0.0.1:{port}")).arg("--identity").arg(job.keys.join("receiver"));
+        command.arg("--listen").arg(job.at(port).to_string()).arg("--identity").arg(job.keys.join("receiver"));
         command.args(["--once", "--progress", "none"]);
         add_volumes(&mut command, &[("data", job.destination)]);
         if self.setting == Setting::Cached {
             command.arg("--state").arg(state(job));
         }
-        Daemon::start(command, port, Ends::ByItself, job.logs.join("ferry-receive"))
+        Daemon::start(job.far.within(command), port, Place::Destination, Ends::ByItself, job.logs.join("ferry-receive"))
     }
 
     /// The command of a sender of `source`.
-    fn sender(&self, job: &Job<'_>, source: &Path, port: u16) -> Command {
+    fn sender(&self, job: &Job<'_>, source: &Path, to: SocketAddr) -> Command {
         let mut command = self.command("send");
-        command.arg("--to").arg(format!("127.0.0.1:{port}")).arg("--identity").arg(job.keys.join("sender"));
+        command.arg("--to").arg(to.to_string()).arg("--identity").arg(job.keys.join("sender"));
         command.args(["--server-name", HOST, "--retry-for", "30s", "--progress", "none"]);
         add_volumes(&mut command, &[("data", source)]);
         command
@@ -156,7 +157,7 @@ impl Contender for Ferry {
         std::thread::sleep(CACHE_AGE);
         let port = ports::free()?;
         let daemons = vec![self.receiver(job, port)?];
-        let mut client = self.sender(job, job.before, port);
+        let mut client = self.sender(job, job.before, job.at(port));
         client.arg("--checksum");
         process::measure(daemons, &mut client, &job.logs.join("ferry-prepares"), || Ok(())).map(drop)
     }
@@ -170,8 +171,8 @@ impl Contender for Ferry {
             daemons.insert(0, router(job, front, port)?);
             port = front;
         }
-        let (port, relay) = job.route.to(port)?;
-        let mut client = self.sender(job, job.source, port);
+        let (to, relay) = job.route.to(job.at(port))?;
+        let mut client = self.sender(job, job.source, to);
         client.args(job.options);
         Ok(Stage { daemons, client, relay })
     }
@@ -184,9 +185,11 @@ fn state(job: &Job<'_>) -> PathBuf {
 
 fn router(job: &Job<'_>, port: u16, receiver: u16) -> Result<Daemon> {
     let settings = job.logs.join("haproxy.cfg");
-    std::fs::write(&settings, ROUTER).with_context(|| format!("cannot write {}", settings.display()))?;
+    // Both it and the receiver are at the destination's side.
+    let text = ROUTER.replace("127.0.0.1:", &format!("{}:", job.far.host()));
+    std::fs::write(&settings, text).with_context(|| format!("cannot write {}", settings.display()))?;
     let mut command = Command::new("haproxy");
     command.arg("-db").arg("-f").arg(settings).env("ROUTER_SOCKET", job.logs.join("haproxy.socket"));
     command.env("ROUTER_PORT", port.to_string()).env("RECEIVER_PORT", receiver.to_string());
-    Daemon::start(command, port, Ends::WhenTold, job.logs.join("haproxy"))
+    Daemon::start(job.far.within(command), port, Place::Between, Ends::WhenTold, job.logs.join("haproxy"))
 }

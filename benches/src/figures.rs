@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::process::Run;
+use crate::process::{Run, Sides};
 
 /// A ratio over pairs.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -17,7 +17,7 @@ pub struct Spread {
 }
 
 /// The middle of several runs.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Middle {
     /// Seconds, median.
     pub wall_s: f64,
@@ -25,6 +25,10 @@ pub struct Middle {
     pub cpu_s: f64,
     /// Bytes, the largest.
     pub memory_bytes: u64,
+    /// The largest of each side, anonymous.
+    pub anonymous: Sides,
+    /// The largest of each side, programs included.
+    pub resident: Sides,
 }
 
 /// The median: of an even number, the mean of the two in the middle. Nothing of nothing.
@@ -45,7 +49,17 @@ pub fn median(values: &[f64]) -> Option<f64> {
 pub fn middle(runs: &[Run]) -> Option<Middle> {
     let of = |value: fn(&Run) -> f64| median(&runs.iter().map(value).collect::<Vec<_>>());
     let memory_bytes = runs.iter().map(|run| run.memory_bytes).max()?;
-    Some(Middle { wall_s: of(|run| run.wall_s)?, cpu_s: of(|run| run.cpu_s)?, memory_bytes })
+    let largest = |sides: fn(&Run) -> Sides| runs.iter().map(sides).fold(Sides::default(), Sides::max);
+    let (anonymous, resident) = (largest(|run| run.anonymous), largest(|run| run.resident));
+    Some(Middle { wall_s: of(|run| run.wall_s)?, cpu_s: of(|run| run.cpu_s)?, memory_bytes, anonymous, resident })
+}
+
+/// Round trips a copy waits for one after the other: how much longer it takes over a line that is longer by `more_s` there and
+/// back, in lengths of that. What it does meanwhile, and how many connections share the wait, plays no part. Nothing when the
+/// lines are equal; noise may make it less than nothing, which is none.
+#[must_use]
+pub fn round_trips(near_s: f64, far_s: f64, more_s: f64) -> Option<f64> {
+    (more_s > 0.0).then(|| ((far_s - near_s) / more_s).max(0.0))
 }
 
 /// Their time divided by ours, pair by pair; runs without a partner are left out.
@@ -73,7 +87,12 @@ mod tests {
     use super::*;
 
     fn runs(walls: &[f64]) -> Vec<Run> {
-        walls.iter().map(|wall_s| Run { wall_s: *wall_s, cpu_s: wall_s * 2.0, memory_bytes: *wall_s as u64 }).collect()
+        let run = |wall_s: &f64| {
+            let (memory_bytes, source) = (*wall_s as u64, *wall_s as u64);
+            let anonymous = Sides { source, destination: 10_u64.saturating_sub(source) };
+            Run { wall_s: *wall_s, cpu_s: wall_s * 2.0, memory_bytes, anonymous, ..Run::default() }
+        };
+        walls.iter().map(run).collect()
     }
 
     #[test]
@@ -99,9 +118,18 @@ mod tests {
     }
 
     #[test]
+    fn round_trips_are_the_slope_of_time_over_delay() {
+        // 0.3 s of work; 29 trips of 50 and of 250 ms.
+        let trips = round_trips(0.3 + 29.0 * 0.05, 0.3 + 29.0 * 0.25, 0.2).unwrap();
+        assert!((trips - 29.0).abs() < 1e-9, "{trips}");
+        assert_eq!((round_trips(1.0, 0.9, 0.2), round_trips(1.0, 2.0, 0.0)), (Some(0.0), None));
+    }
+
+    #[test]
     fn memory_is_the_largest_of_all_runs() {
         let middle = middle(&runs(&[1.0, 9.0, 2.0])).unwrap();
         assert_eq!((middle.wall_s, middle.cpu_s, middle.memory_bytes), (2.0, 4.0, 9));
+        assert_eq!(middle.anonymous, Sides { source: 9, destination: 9 }, "the sides are largest each by itself");
         assert_eq!(super::middle(&[]), None);
     }
 }

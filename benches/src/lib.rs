@@ -5,12 +5,13 @@
 //! ```text
 //! cases (what is moved) --> data, trees --> site --> course (source, destination, devices)
 //!                                                      |
-//! ferry, rsync, local --> stage --> process -----------+--> contest (rounds) --> figures, bars --> report
-//!    (contenders)   (daemons, client,  (time)       judge                                          |
-//!                    relay, line)                                                        table, plot, JSON
+//! ferry, rsync, local --> stage --> process -----------+--> contest (rounds) --> figures, bars, owed --> report
+//!    (contenders)   (daemons, client,  (time)       judge, caches                                        |
+//!                    relay, line, span)                                                        table, plot, JSON
 //! ```
 
 pub mod bars;
+pub mod caches;
 pub mod cases;
 pub mod contender;
 pub mod contenders;
@@ -20,11 +21,13 @@ pub mod data;
 pub mod device;
 pub mod ferry;
 pub mod figures;
+pub mod flow;
 pub mod judge;
 pub mod line;
 pub mod local;
 pub mod machine;
 pub mod noise;
+pub mod owed;
 pub mod plot;
 pub mod process;
 pub mod procfs;
@@ -35,5 +38,6 @@ pub mod rsync;
 #[cfg(test)]
 mod sample;
 pub mod site;
+pub mod span;
 pub mod table;
 pub mod trees;

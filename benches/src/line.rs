@@ -1,5 +1,6 @@
-//! A line between the two sides: a delay, and a bandwidth that all connections share, each direction by itself. What is not
-//! imitated: loss, slow start and TCP's own windows; the relay's ends answer at once, as a proxy near each side would.
+//! A line between the two sides: a delay, a bandwidth that all connections share, and one that each connection has for itself,
+//! each direction apart. What is not imitated: loss, slow start and TCP's own windows; the relay's ends answer at once, as a
+//! proxy near each side would.
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
@@ -19,23 +20,25 @@ const PIECE_MAX: usize = 256 << 10;
 /// small message for long.
 const WAITING_MAX: Duration = Duration::from_millis(20);
 
-/// A delay there and back, and a bandwidth each way.
+/// A delay there and back, and bandwidths each way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Line {
     /// There and back, in milliseconds.
     pub rtt_ms: u32,
-    /// Megabits a second each way; no bound unless said.
+    /// Megabits a second each way, all connections together; no bound unless said.
     pub mbit: Option<NonZeroU32>,
+    /// Megabits a second each way of every connection by itself; no bound unless said.
+    pub connection_mbit: Option<NonZeroU32>,
 }
 
 impl Line {
     /// No delay and no bound.
-    pub const FREE: Self = Self { rtt_ms: 0, mbit: None };
+    pub const FREE: Self = Self { rtt_ms: 0, mbit: None, connection_mbit: None };
 
-    /// Seconds these bytes occupy the line.
-    fn occupied(self, bytes: usize) -> Duration {
-        let seconds = |mbit: NonZeroU32| bytes as f64 * 8.0 / (f64::from(mbit.get()) * 1e6);
-        self.mbit.map_or(Duration::ZERO, |mbit| Duration::from_secs_f64(seconds(mbit)))
+    /// The same line, longer by this there and back.
+    #[must_use]
+    pub fn longer_by(self, rtt_ms: u32) -> Self {
+        Self { rtt_ms: self.rtt_ms.saturating_add(rtt_ms), ..self }
     }
 
     fn half(self) -> Duration {
@@ -44,8 +47,15 @@ impl Line {
 
     /// Bytes taken at once: no more than occupy a bounded line for some milliseconds, so that connections take turns.
     fn piece(self) -> usize {
-        self.mbit.map_or(PIECE_MAX, |mbit| (mbit.get() as usize).saturating_mul(250).clamp(4 << 10, PIECE_MAX))
+        let piece = |mbit: NonZeroU32| (mbit.get() as usize).saturating_mul(250).clamp(4 << 10, PIECE_MAX);
+        self.mbit.into_iter().chain(self.connection_mbit).map(piece).min().unwrap_or(PIECE_MAX)
     }
+}
+
+/// How long these bytes occupy what carries so many megabits a second.
+fn occupied(mbit: Option<NonZeroU32>, bytes: usize) -> Duration {
+    let seconds = |mbit: NonZeroU32| bytes as f64 * 8.0 / (f64::from(mbit.get()) * 1e6);
+    mbit.map_or(Duration::ZERO, |mbit| Duration::from_secs_f64(seconds(mbit)))
 }
 
 /// Which way the bytes go.
@@ -92,8 +102,12 @@ impl Way {
                 let _ = to.shutdown(Shutdown::Write);
             });
             let (mut from, mut buffer) = (&from, vec![0; self.line.piece()]);
+            // When this connection has sent all it was given.
+            let mut own = Instant::now();
             while let Ok(read @ 1..) = from.read(&mut buffer) {
-                let due = self.due(read, opened);
+                std::thread::sleep(own.saturating_duration_since(Instant::now()).saturating_sub(WAITING_MAX));
+                own = own.max(Instant::now()) + occupied(self.line.connection_mbit, read);
+                let due = self.due(read, opened.max(own));
                 if !queue.put(due, buffer.get(..read).unwrap_or_default()) {
                     break;
                 }
@@ -110,15 +124,15 @@ impl Way {
         }
     }
 
-    /// Waits until the line takes these bytes; when they arrive.
-    fn due(&self, bytes: usize, opened: Instant) -> Instant {
+    /// Waits until the line takes these bytes, which cannot leave before `ready`; when they arrive.
+    fn due(&self, bytes: usize, ready: Instant) -> Instant {
         loop {
             let mut idle_at = lock(&self.idle_at);
             let now = Instant::now();
             let ahead = idle_at.saturating_duration_since(now);
             if ahead <= WAITING_MAX {
-                *idle_at = (*idle_at).max(now) + self.line.occupied(bytes);
-                return (*idle_at).max(opened) + self.line.half();
+                *idle_at = (*idle_at).max(now) + occupied(self.line.mbit, bytes);
+                return (*idle_at).max(ready) + self.line.half();
             }
             drop(idle_at);
             std::thread::sleep(ahead - WAITING_MAX / 2);

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::cases::{Case, Kind, Start};
-use crate::contender::{Contender, Job, Keeps, Reach, Stage};
+use crate::contender::{Contender, Job, Keeps, Reach, Stage, Targets};
 use crate::machine;
 
 /// One of them.
@@ -65,6 +65,11 @@ impl Contender for Local {
         Reach::Local
     }
 
+    fn targets(&self, case: &Case) -> Option<Targets> {
+        let owed = case.beside.iter().find(|(id, _)| *id == self.id());
+        owed.map(|(_, must)| Targets { must: *must, aim: None })
+    }
+
     fn keeps(&self) -> Keeps {
         match self {
             Self::Tar | Self::Cp => Keeps::Everything,
@@ -110,5 +115,13 @@ mod tests {
                 assert_eq!(local.options(case).is_some(), first, "{local:?} in {}", case.name);
             }
         }
+    }
+
+    #[test]
+    fn what_is_owed_against_them_is_owed_in_one_case_each() {
+        let owed = |local: Local, name| local.targets(Case::named(name).unwrap()).map(|targets| targets.must);
+        assert_eq!((owed(Local::Tar, "small"), owed(Local::Tar, "big")), (Some(1.0), None));
+        assert_eq!((owed(Local::Cp, "big"), owed(Local::Cp, "small")), (Some(0.5), None));
+        assert_eq!(owed(Local::Rclone, "small"), None);
     }
 }

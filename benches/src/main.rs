@@ -10,19 +10,21 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::Parser;
 use clap::builder::PossibleValuesParser;
+use ferry_benches::caches::Caches;
 use ferry_benches::cases::{self, Case, Play, Scale};
 use ferry_benches::contenders;
-use ferry_benches::contest::Contest;
+use ferry_benches::contest::{Conditions, Contest, Trips};
 use ferry_benches::ferry::Ferry;
 use ferry_benches::line::Line;
 use ferry_benches::machine::{self, Machine};
 use ferry_benches::plot;
 use ferry_benches::report::Report;
 use ferry_benches::site::Site;
+use ferry_benches::span::{Far, Span};
 use ferry_benches::table;
 
-/// Set once this process has mounts of its own.
-const PRIVATE: &str = "FERRY_BENCH_PRIVATE_MOUNTS";
+/// Set once this process has the mounts and the network of its own that it needs.
+const PRIVATE: &str = "FERRY_BENCH_PRIVATE";
 
 /// Measures ferry against rsync over stunnel: alternating paired runs, checked, one table.
 #[derive(Debug, Parser)]
@@ -50,12 +52,24 @@ struct Args {
     /// Like --dir, on a disk: `sync -f` of the destination is part of every time.
     #[arg(long, value_name = "DIR", conflicts_with = "dir")]
     disk: Option<PathBuf>,
+    /// Drops the page cache before each timed run; needs root and --disk. Otherwise everything is read once before.
+    #[arg(long)]
+    cold: bool,
     /// Delays what the two sides say to each other, by this there and back.
     #[arg(long, value_name = "MS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=10_000))]
     rtt: u32,
     /// Bounds the bandwidth between the two sides, each way and all connections together.
     #[arg(long, value_name = "N")]
     mbit: Option<NonZeroU32>,
+    /// Bounds the bandwidth of each connection, each way.
+    #[arg(long, value_name = "N")]
+    connection_mbit: Option<NonZeroU32>,
+    /// Bounds the bandwidth by `tc tbf` on a link between two network namespaces, not by a relay; needs root.
+    #[arg(long, value_name = "MBIT", conflicts_with_all = ["rtt", "mbit", "connection_mbit"])]
+    tbf: Option<NonZeroU32>,
+    /// Counts round trips in every case, by some more runs, not only where they are owed.
+    #[arg(long)]
+    trips: bool,
     /// Writes every run here.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -86,10 +100,11 @@ fn run(args: &Args) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let ferry = Ferry::at(&args.ferry)?;
+    apart(args)?;
     let site = site(args)?;
-    let line = Line { rtt_ms: args.rtt, mbit: args.mbit };
+    let conditions = conditions(args, &site)?;
     let contenders = contenders::chosen(&ferry, &args.contenders);
-    let report = contest(args, line, &Contest::new(site, &ferry, line, contenders)?)?;
+    let report = contest(args, &Contest::new(site, &ferry, conditions, contenders)?)?;
     print(&table::markdown(&report))?;
     Ok(if report.troubles().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -108,15 +123,26 @@ fn list() -> String {
     format!("{cases}\ncontenders beside ferry: {all}\nby default: {default}\n")
 }
 
+/// Under which conditions everybody runs.
+fn conditions(args: &Args, site: &Site) -> Result<Conditions> {
+    let line = Line { rtt_ms: args.rtt, mbit: args.mbit, connection_mbit: args.connection_mbit };
+    let caches = if args.cold { Caches::cold(site)? } else { Caches::warm(site) };
+    let trips = if args.trips { Trips::Everywhere } else { Trips::WhereOwed };
+    let far = args.tbf.map_or(Ok(Far::Here), |mbit| Span::of(mbit).map(Far::Beyond))?;
+    Ok(Conditions { line, far, tbf: args.tbf, caches, trips })
+}
+
 /// Plays the cases. What is known is written after each: a contest takes long, and one that is cut short has still said something.
-fn contest(args: &Args, line: Line, contest: &Contest) -> Result<Report> {
+fn contest(args: &Args, contest: &Contest) -> Result<Report> {
     let cases = if args.cases.is_empty() { cases::by_default() } else { args.cases.clone() };
     let mut report = Report {
         command: command(args),
         machine: Machine::now()?,
         load_after: String::new(),
         medium: contest.medium(),
-        line,
+        line: contest.conditions().line,
+        tbf: args.tbf,
+        caches: contest.conditions().caches.words(),
         scale: args.scale.factor(),
         runs: args.runs,
         contenders: contest.presences(),
@@ -144,7 +170,26 @@ fn save(args: &Args, report: &Report) -> Result<()> {
     Ok(())
 }
 
-/// Where the data goes. In memory we want mounts of our own: they vanish with us, however we end.
+/// In memory we want mounts of our own, and with tbf a network: they vanish with us, however we end.
+fn apart(args: &Args) -> Result<()> {
+    let (mounts, network) = (args.dir.is_none() && args.disk.is_none(), args.tbf.is_some());
+    let root = rustix::process::geteuid().is_root();
+    ensure!(
+        root || !mounts,
+        "without root there is no tmpfs of our own: name a directory with --dir, such as /dev/shm"
+    );
+    ensure!(root || !network, "without root there is no network of our own: bound the bandwidth with --mbit instead");
+    if std::env::var_os(PRIVATE).is_some() || !(mounts || network) {
+        return Ok(());
+    }
+    let mut again = Command::new("unshare");
+    again.args(mounts.then_some("--mount")).args(network.then_some("--net")).arg("--");
+    again.arg(std::env::current_exe()?).args(std::env::args_os().skip(1));
+    let error = again.env(PRIVATE, "yes").exec();
+    Err(error).context("cannot start unshare (util-linux): name a directory with --dir and leave out --tbf instead")
+}
+
+/// Where the data goes.
 fn site(args: &Args) -> Result<Site> {
     let usable = |dir: &Path| dir.canonicalize().with_context(|| format!("cannot use {}", dir.display()));
     if let Some(dir) = &args.disk {
@@ -152,14 +197,6 @@ fn site(args: &Args) -> Result<Site> {
     }
     if let Some(dir) = &args.dir {
         return Site::below(&usable(dir)?);
-    }
-    let root = rustix::process::geteuid().is_root();
-    ensure!(root, "without root there is no tmpfs of our own: name a directory with --dir, such as /dev/shm");
-    if std::env::var_os(PRIVATE).is_none() {
-        let mut again = Command::new("unshare");
-        again.args(["--mount", "--"]).arg(std::env::current_exe()?).args(std::env::args_os().skip(1));
-        let error = again.env(PRIVATE, "yes").exec();
-        return Err(error).context("cannot start unshare for mounts of our own: name a directory with --dir instead");
     }
     Site::in_memory()
 }
@@ -173,11 +210,23 @@ fn command(args: &Args) -> String {
     if args.disk.is_some() {
         text.push_str(" --disk DIR");
     }
+    if args.cold {
+        text.push_str(" --cold");
+    }
     if args.rtt > 0 {
         text.push_str(&format!(" --rtt {}", args.rtt));
     }
     if let Some(mbit) = args.mbit {
         text.push_str(&format!(" --mbit {mbit}"));
+    }
+    if let Some(mbit) = args.connection_mbit {
+        text.push_str(&format!(" --connection-mbit {mbit}"));
+    }
+    if let Some(mbit) = args.tbf {
+        text.push_str(&format!(" --tbf {mbit}"));
+    }
+    if args.trips {
+        text.push_str(" --trips");
     }
     if args.contenders != contenders::DEFAULT {
         text.push_str(&format!(" --contender {}", args.contenders.join(",")));

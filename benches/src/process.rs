@@ -24,7 +24,7 @@ const DAEMON_MAX: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(20);
 
 /// What one run took.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Run {
     /// Seconds from the client's start to its end, and to the destination's being on the disk where it lies on one.
     pub wall_s: f64,
@@ -33,6 +33,44 @@ pub struct Run {
     /// The largest sum of anonymous resident bytes of all processes that was seen, every 20 ms. What a fork shares counts
     /// for each.
     pub memory_bytes: u64,
+    /// The same of each side by itself; its largest may have been at another moment.
+    pub anonymous: Sides,
+    /// The largest resident memory of each side, programs included.
+    pub resident: Sides,
+}
+
+/// Bytes of memory at the source's side and at the destination's. A program that copies on one machine is all source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Sides {
+    /// The client, and what it talks through on its side.
+    pub source: u64,
+    /// What it talks to.
+    pub destination: u64,
+}
+
+impl Sides {
+    /// The larger of both, side by side.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        Self { source: self.source.max(other.source), destination: self.destination.max(other.destination) }
+    }
+
+    /// The larger side.
+    #[must_use]
+    pub fn larger(self) -> u64 {
+        self.source.max(self.destination)
+    }
+}
+
+/// Whose side a process is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Where the source is.
+    Source,
+    /// Where the destination is.
+    Destination,
+    /// On neither: a router.
+    Between,
 }
 
 /// How a daemon ends.
@@ -48,6 +86,7 @@ pub enum Ends {
 #[derive(Debug)]
 pub struct Daemon {
     child: Child,
+    place: Place,
     ends: Ends,
     log: PathBuf,
 }
@@ -57,11 +96,11 @@ impl Daemon {
     ///
     /// # Errors
     /// When it does not start or does not listen; what it printed is in the message.
-    pub fn start(command: Command, port: u16, ends: Ends, log: PathBuf) -> Result<Self> {
+    pub fn start(command: Command, port: u16, place: Place, ends: Ends, log: PathBuf) -> Result<Self> {
         let child = spawn(&mut bound(&command), &log)?;
-        let mut daemon = Self { child, ends, log };
+        let mut daemon = Self { child, place, ends, log };
         until(DAEMON_MAX, &format!("{command:?} listens"), || {
-            let listens = ports::is_listening(port);
+            let listens = ports::is_listening_where(daemon.child.id(), port);
             if !listens && let Some(status) = daemon.child.try_wait()? {
                 bail!("{command:?} ended with {status}: {}", printed(&daemon.log));
             }
@@ -114,55 +153,99 @@ pub fn measure(
 ) -> Result<Run> {
     let reaped_before = procfs::reaped_here();
     let idle: u64 = daemons.iter().map(Daemon::ticks).sum();
-    let servers: Vec<u32> = daemons.iter().map(|daemon| daemon.child.id()).collect();
+    let servers: Vec<(Place, u32)> = daemons.iter().map(|daemon| (daemon.place, daemon.child.id())).collect();
     let start = Instant::now();
     let mut child = spawn(client, log)?;
-    let (status, memory_bytes) = watch(&mut child, &servers, start)?;
+    let (status, peak) = watch(&mut child, &servers, start)?;
     settle()?;
     let wall = start.elapsed();
     let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
     ensure!(code == 0, "the client ended with {code}: {}", printed(log));
     daemons.into_iter().try_for_each(Daemon::finish)?;
     let ticks = procfs::reaped_here().saturating_sub(reaped_before).saturating_sub(idle);
-    Ok(Run { wall_s: wall.as_secs_f64(), cpu_s: procfs::seconds(ticks), memory_bytes })
+    let Peak { together, anonymous, resident } = peak;
+    let (wall_s, cpu_s) = (wall.as_secs_f64(), procfs::seconds(ticks));
+    Ok(Run { wall_s, cpu_s, memory_bytes: together, anonymous, resident })
+}
+
+/// The most memory that was seen.
+#[derive(Clone, Copy, Debug, Default)]
+struct Peak {
+    together: u64,
+    anonymous: Sides,
+    resident: Sides,
+}
+
+impl Peak {
+    /// Looks at these processes and their descendants now.
+    fn look(&mut self, roots: impl Iterator<Item = (Place, u32)>) {
+        let (mut together, mut anonymous, mut resident) = (0, Sides::default(), Sides::default());
+        for (place, root) in roots {
+            for memory in procfs::family(root).into_iter().map(procfs::memory) {
+                together += memory.anonymous;
+                match place {
+                    Place::Source => {
+                        anonymous.source += memory.anonymous;
+                        resident.source += memory.resident;
+                    }
+                    Place::Destination => {
+                        anonymous.destination += memory.anonymous;
+                        resident.destination += memory.resident;
+                    }
+                    Place::Between => {}
+                }
+            }
+        }
+        self.together = self.together.max(together);
+        self.anonymous = self.anonymous.max(anonymous);
+        self.resident = self.resident.max(resident);
+    }
 }
 
 /// Waits for the client without a delay of our own, while a thread looks at the memory of all.
-fn watch(child: &mut Child, servers: &[u32], start: Instant) -> Result<(ExitStatus, u64)> {
+fn watch(child: &mut Child, servers: &[(Place, u32)], start: Instant) -> Result<(ExitStatus, Peak)> {
     let (ended, client) = (AtomicBool::new(false), child.id());
     std::thread::scope(|scope| {
         let looker = scope.spawn(|| {
-            let mut most = 0;
+            let mut peak = Peak::default();
             while !ended.load(Ordering::Relaxed) {
-                let all = servers.iter().chain([&client]).flat_map(|pid| procfs::family(*pid));
-                most = most.max(all.map(procfs::anonymous_bytes).sum());
+                peak.look(servers.iter().copied().chain([(Place::Source, client)]));
                 if start.elapsed() > RUN_MAX {
                     // Not yet waited for, so the id is still its own.
                     let _ = signal(client, Signal::KILL);
                 }
                 std::thread::park_timeout(LOOK);
             }
-            most
+            peak
         });
         let status = child.wait();
         ended.store(true, Ordering::Relaxed);
         looker.thread().unpark();
-        let most = looker.join().unwrap_or(0);
-        Ok((status.context("cannot wait for the client")?, most))
+        let peak = looker.join().unwrap_or_default();
+        Ok((status.context("cannot wait for the client")?, peak))
     })
 }
 
 /// The same command, killed when who starts it dies, however that comes about: nobody is left to hold a port or a device.
-fn bound(command: &Command) -> Command {
-    let mut bound = Command::new("setpriv");
-    bound.args(["--pdeathsig", "KILL", "--"]).arg(command.get_program()).args(command.get_args());
-    for (name, value) in command.get_envs() {
+#[must_use]
+pub fn bound(command: &Command) -> Command {
+    let mut setpriv = Command::new("setpriv");
+    setpriv.args(["--pdeathsig", "KILL", "--"]);
+    wrapped(&setpriv, command)
+}
+
+/// The command `inner`, its environment too, as the last arguments of `outer`, which becomes it.
+#[must_use]
+pub fn wrapped(outer: &Command, inner: &Command) -> Command {
+    let mut whole = Command::new(outer.get_program());
+    whole.args(outer.get_args()).arg(inner.get_program()).args(inner.get_args());
+    for (name, value) in inner.get_envs() {
         match value {
-            Some(value) => bound.env(name, value),
-            None => bound.env_remove(name),
+            Some(value) => whole.env(name, value),
+            None => whole.env_remove(name),
         };
     }
-    bound
+    whole
 }
 
 fn spawn(command: &mut Command, log: &Path) -> Result<Child> {
@@ -198,6 +281,21 @@ mod tests {
         let run = measure(Vec::new(), &mut shell("sleep 0.2"), &site.logs().join("client"), || Ok(())).unwrap();
         assert!((0.2..5.0).contains(&run.wall_s), "{run:?}");
         assert!(run.cpu_s < run.wall_s && run.memory_bytes > 0, "{run:?}");
+        assert!(run.resident.source > run.anonymous.source && run.anonymous.source == run.memory_bytes, "{run:?}");
+        assert_eq!((run.anonymous.destination, run.resident.larger()), (0, run.resident.source));
+    }
+
+    #[test]
+    fn each_side_has_its_memory_and_a_router_is_on_none() {
+        let mut child = shell("sleep 60").spawn().unwrap();
+        let mut peak = Peak::default();
+        peak.look([(Place::Destination, child.id())].into_iter());
+        assert!(peak.together > 0 && peak.anonymous == Sides { source: 0, destination: peak.together }, "{peak:?}");
+        let before = peak;
+        peak.look([(Place::Between, child.id()), (Place::Between, child.id())].into_iter());
+        assert!(peak.together > before.together && peak.anonymous == before.anonymous, "{peak:?}");
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     #[test]
@@ -228,7 +326,8 @@ mod tests {
     fn a_daemon_that_does_not_listen_is_an_error_with_its_words() {
         let site = Site::scratch().unwrap();
         let port = ports::free().unwrap();
-        let error = Daemon::start(shell("echo no room; exit 1"), port, Ends::WhenTold, site.logs().join("daemon"));
+        let log = site.logs().join("daemon");
+        let error = Daemon::start(shell("echo no room; exit 1"), port, Place::Destination, Ends::WhenTold, log);
         let error = error.unwrap_err().to_string();
         assert!(error.contains("no room"), "{error}");
     }

@@ -50,12 +50,27 @@ pub fn children(pid: u32) -> Vec<u32> {
     lists.flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect()
 }
 
-/// Resident bytes of a process that are no file's: what it costs the machine.
+/// Resident memory of a process, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// What is no file's: what the process costs the machine.
+    pub anonymous: u64,
+    /// All of it, the program's own pages too.
+    pub resident: u64,
+}
+
+/// Resident memory of a process; nothing of one that is gone.
 #[must_use]
-pub fn anonymous_bytes(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
-    line.and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<u64>().ok()).unwrap_or(0) * 1024
+pub fn memory(pid: u32) -> Memory {
+    parse_status(&fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default())
+}
+
+fn parse_status(status: &str) -> Memory {
+    let bytes = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<u64>().ok()).unwrap_or(0) * 1024
+    };
+    Memory { anonymous: bytes("RssAnon:"), resident: bytes("VmRSS:") }
 }
 
 /// `PID (NAME) STATE ...`: fields 14 to 17, where the name may hold anything, parentheses too.
@@ -78,6 +93,13 @@ mod tests {
     }
 
     #[test]
+    fn memory_is_read_in_bytes_and_is_nothing_of_who_is_gone() {
+        let status = "Name:\tx\nVmRSS:\t    5000 kB\nRssAnon:\t    3000 kB\n";
+        assert_eq!(parse_status(status), Memory { anonymous: 3000 << 10, resident: 5000 << 10 });
+        assert_eq!(parse_status(""), Memory::default());
+    }
+
+    #[test]
     fn work_of_a_child_is_counted_once_it_was_waited_for() {
         let before = reaped_here();
         let spin = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done";
@@ -94,7 +116,8 @@ mod tests {
         }
         let family = family(child.id());
         assert_eq!(family.len(), 2, "{family:?}");
-        assert!(anonymous_bytes(child.id()) > 0);
+        let memory = memory(child.id());
+        assert!(memory.anonymous > 0 && memory.resident > memory.anonymous, "{memory:?}");
         for pid in family {
             let pid = rustix::process::Pid::from_raw(pid.try_into().unwrap()).unwrap();
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);

@@ -4,12 +4,13 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use anyhow::{Context, Result};
 
+use crate::flow::{Flow, Trace};
 use crate::line::{Direction, Line, Way};
 
 /// The line, and the bytes carried so far.
@@ -20,6 +21,8 @@ struct Counts {
     up: AtomicU64,
     down: AtomicU64,
     connections: AtomicU64,
+    /// Of what came from the source's side.
+    trace: Mutex<Trace>,
     stop: AtomicBool,
 }
 
@@ -51,33 +54,35 @@ impl Wire {
 }
 
 impl Relay {
-    /// Carries what comes in on a free port to `port`, both on the loopback, over a line of this kind.
+    /// Carries what comes in on a free port of the loopback to `peer`, over a line of this kind.
     ///
     /// # Errors
     /// When the loopback has no free port.
-    pub fn to(port: u16, line: Line) -> Result<Self> {
+    pub fn to(peer: SocketAddr, line: Line) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).context("no free port on the loopback")?;
         let address = listener.local_addr()?;
         let counts = Arc::new(Counts::over(line));
         let inner = Arc::clone(&counts);
-        let acceptor = std::thread::spawn(move || accept(&listener, port, &inner));
+        let acceptor = std::thread::spawn(move || accept(&listener, peer, &inner));
         Ok(Self { address, counts, acceptor: Some(acceptor) })
     }
 
     /// Where it listens.
     #[must_use]
-    pub fn port(&self) -> u16 {
-        self.address.port()
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
-    /// Waits for the connections' ends and tells what they carried.
+    /// Waits for the connections' ends and tells what they carried, and how that from the source's side was spread in time.
     #[must_use]
-    pub fn finish(mut self) -> Wire {
+    pub fn finish(mut self) -> (Wire, Flow) {
         for copier in self.stop() {
             let _ = copier.join();
         }
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        Wire { up: read(&self.counts.up), down: read(&self.counts.down), connections: read(&self.counts.connections) }
+        let (up, down) = (read(&self.counts.up), read(&self.counts.down));
+        let flow = self.counts.trace.lock().unwrap_or_else(PoisonError::into_inner).flow();
+        (Wire { up, down, connections: read(&self.counts.connections) }, flow)
     }
 
     /// Takes no more connections; hands out the threads of those there are.
@@ -93,19 +98,31 @@ impl Counts {
     fn over(line: Line) -> Self {
         let zero = || AtomicU64::new(0);
         let ways = [Way::new(line, Direction::Up), Way::new(line, Direction::Down)];
-        Self { ways, line, up: zero(), down: zero(), connections: zero(), stop: AtomicBool::new(false) }
+        let (trace, stop) = (Mutex::new(Trace::new()), AtomicBool::new(false));
+        Self { ways, line, up: zero(), down: zero(), connections: zero(), trace, stop }
     }
 
     /// Copies until `from` ends, then ends `to`.
     fn copy(&self, direction: Direction, from: TcpStream, to: TcpStream) {
         let [up, down] = &self.ways;
-        let (way, count) = match direction {
-            Direction::Up => (up, &self.up),
-            Direction::Down => (down, &self.down),
+        let way = match direction {
+            Direction::Up => up,
+            Direction::Down => down,
         };
+        let count = |bytes| self.count(direction, bytes);
         match self.line {
-            Line::FREE => copy(from, to, count),
-            _ => way.carry(from, to, &|bytes| _ = count.fetch_add(bytes, Ordering::Relaxed)),
+            Line::FREE => copy(from, to, &count),
+            _ => way.carry(from, to, &count),
+        }
+    }
+
+    fn count(&self, direction: Direction, bytes: u64) {
+        match direction {
+            Direction::Up => {
+                self.up.fetch_add(bytes, Ordering::Relaxed);
+                self.trace.lock().unwrap_or_else(PoisonError::into_inner).enter(bytes);
+            }
+            Direction::Down => _ = self.down.fetch_add(bytes, Ordering::Relaxed),
         }
     }
 }
@@ -118,7 +135,7 @@ impl Drop for Relay {
     }
 }
 
-fn accept(listener: &TcpListener, port: u16, counts: &Arc<Counts>) -> Vec<JoinHandle<()>> {
+fn accept(listener: &TcpListener, peer: SocketAddr, counts: &Arc<Counts>) -> Vec<JoinHandle<()>> {
     let mut copiers = Vec::new();
     for incoming in listener.incoming() {
         if counts.stop.load(Ordering::SeqCst) {
@@ -126,7 +143,7 @@ fn accept(listener: &TcpListener, port: u16, counts: &Arc<Counts>) -> Vec<JoinHa
         }
         let Ok(near) = incoming else { continue };
         // A peer that is not there is shown by closing on who asked for it.
-        if let Ok(pair) = carry(near, port, counts) {
+        if let Ok(pair) = carry(near, peer, counts) {
             counts.connections.fetch_add(1, Ordering::Relaxed);
             copiers.extend(pair);
         }
@@ -134,8 +151,8 @@ fn accept(listener: &TcpListener, port: u16, counts: &Arc<Counts>) -> Vec<JoinHa
     copiers
 }
 
-fn carry(near: TcpStream, port: u16, counts: &Arc<Counts>) -> io::Result<[JoinHandle<()>; 2]> {
-    let far = TcpStream::connect(("127.0.0.1", port))?;
+fn carry(near: TcpStream, peer: SocketAddr, counts: &Arc<Counts>) -> io::Result<[JoinHandle<()>; 2]> {
+    let far = TcpStream::connect(peer)?;
     near.set_nodelay(true)?;
     far.set_nodelay(true)?;
     let (near_too, far_too) = (near.try_clone()?, far.try_clone()?);
@@ -147,14 +164,14 @@ fn carry(near: TcpStream, port: u16, counts: &Arc<Counts>) -> io::Result<[JoinHa
 }
 
 /// Copies until `from` ends, then ends `to`.
-fn copy(mut from: TcpStream, mut to: TcpStream, count: &AtomicU64) {
+fn copy(mut from: TcpStream, mut to: TcpStream, count: &dyn Fn(u64)) {
     let mut buffer = vec![0; 256 << 10];
     while let Ok(read) = from.read(&mut buffer) {
         let piece = buffer.get(..read).unwrap_or_default();
         if piece.is_empty() || to.write_all(piece).is_err() {
             break;
         }
-        count.fetch_add(read as u64, Ordering::Relaxed);
+        count(read as u64);
     }
     let _ = to.shutdown(Shutdown::Write);
 }
@@ -168,11 +185,11 @@ mod tests {
 
     fn pair(line: Line) -> (Relay, TcpListener) {
         let server = TcpListener::bind("127.0.0.1:0").unwrap();
-        (Relay::to(server.local_addr().unwrap().port(), line).unwrap(), server)
+        (Relay::to(server.local_addr().unwrap(), line).unwrap(), server)
     }
 
     fn line(rtt_ms: u32, mbit: u32) -> Line {
-        Line { rtt_ms, mbit: NonZeroU32::new(mbit) }
+        Line { rtt_ms, mbit: NonZeroU32::new(mbit), connection_mbit: None }
     }
 
     /// Sends `size` bytes up on `connections` connections at once; how long until all have arrived.
@@ -181,13 +198,14 @@ mod tests {
         let start = Instant::now();
         std::thread::scope(|scope| {
             for _ in 0..connections {
-                let mut client = TcpStream::connect(("127.0.0.1", relay.port())).unwrap();
+                let mut client = TcpStream::connect(relay.address()).unwrap();
                 scope.spawn(move || client.write_all(&vec![7; size]).unwrap());
                 let (mut peer, _) = server.accept().unwrap();
                 scope.spawn(move || assert_eq!(io::copy(&mut peer, &mut io::sink()).unwrap(), size as u64));
             }
         });
-        let wire = relay.finish();
+        let (wire, flow) = relay.finish();
+        assert_eq!(flow.bytes, wire.up);
         assert_eq!(wire, Wire { up: (size * connections) as u64, down: 0, connections: connections as u64 });
         start.elapsed()
     }
@@ -195,7 +213,7 @@ mod tests {
     #[test]
     fn an_answer_takes_a_round_trip_and_the_first_one_two() {
         let (relay, server) = pair(line(40, 0));
-        let mut client = TcpStream::connect(("127.0.0.1", relay.port())).unwrap();
+        let mut client = TcpStream::connect(relay.address()).unwrap();
         std::thread::spawn(move || {
             let (mut peer, _) = server.accept().unwrap();
             let mut byte = [0];
@@ -231,9 +249,19 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_has_its_own_bound_and_several_fill_the_line() {
+        // 2 MB at 16 Mbit/s are 1 s on one connection; on four of them the line's 64 Mbit/s are the bound: 0.25 s.
+        let line = Line { connection_mbit: NonZeroU32::new(16), ..line(20, 64) };
+        for (connections, least) in [(1, 0.98), (4, 0.24)] {
+            let took = pushed(line, 2_000_000 / connections, connections).as_secs_f64();
+            assert!((least..least + 0.7).contains(&took), "{connections} connections: {took} s");
+        }
+    }
+
+    #[test]
     fn who_sends_to_nobody_is_told() {
         let (relay, server) = pair(line(10, 0));
-        let mut client = TcpStream::connect(("127.0.0.1", relay.port())).unwrap();
+        let mut client = TcpStream::connect(relay.address()).unwrap();
         drop(server.accept().unwrap());
         let start = Instant::now();
         while client.write_all(&[1; 4096]).is_ok() {
@@ -244,7 +272,7 @@ mod tests {
     #[test]
     fn every_byte_is_carried_and_counted_in_its_direction() {
         let (relay, server) = pair(Line::FREE);
-        let mut client = TcpStream::connect(("127.0.0.1", relay.port())).unwrap();
+        let mut client = TcpStream::connect(relay.address()).unwrap();
         client.write_all(&[7; 100_000]).unwrap();
         client.shutdown(Shutdown::Write).unwrap();
         let (mut peer, _) = server.accept().unwrap();
@@ -255,7 +283,8 @@ mod tests {
         let mut answer = Vec::new();
         client.read_to_end(&mut answer).unwrap();
         assert_eq!((got, answer.as_slice()), (vec![7; 100_000], b"thanks".as_slice()));
-        let wire = relay.finish();
+        let (wire, flow) = relay.finish();
+        assert_eq!((flow.bytes, flow.busiest_second), (100_000, 100_000), "only what goes up is traced");
         assert_eq!(wire, Wire { up: 100_000, down: 6, connections: 1 });
         assert_eq!(wire.total(), 100_006);
     }

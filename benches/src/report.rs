@@ -1,13 +1,17 @@
 //! What a contest found, as JSON keeps it: every run, not only the middle, so that any other figure can be made from the file.
 
+use std::num::NonZeroU32;
+
 use serde::Serialize;
 
 use crate::bars::{Limit, WireVerdict};
-use crate::cases::Case;
+use crate::cases::{Case, Scale};
 use crate::contender::{Contender, Side, Targets};
 use crate::figures::{self, Middle, Spread};
+use crate::flow::Flow;
 use crate::line::Line;
 use crate::machine::Machine;
+use crate::owed::{Given, Judged, Owed};
 use crate::process::Run;
 use crate::relay::Wire;
 use crate::rsync::Rsync;
@@ -23,8 +27,12 @@ pub struct Report {
     pub load_after: String,
     /// What the data lay on.
     pub medium: String,
-    /// The delay and the bandwidth between the sides.
+    /// The delay and the bandwidth between the sides, unless a case has its own.
     pub line: Line,
+    /// Megabits a second of a link with tbf that both sides have between them.
+    pub tbf: Option<NonZeroU32>,
+    /// What the page cache held when a timed run began, in words.
+    pub caches: &'static str,
     /// The factor on sizes and counts.
     pub scale: f64,
     /// Timed runs of each contender in each case.
@@ -53,10 +61,22 @@ pub struct CaseReport {
     pub name: &'static str,
     /// What it is.
     pub what: &'static str,
+    /// The line it was played over.
+    pub line: Line,
+    /// Megabits a second of that line, or of the link with tbf, where there is a bound.
+    pub mbit: Option<NonZeroU32>,
+    /// Bytes of the files that are copied, holes included.
+    pub content_bytes: u64,
     /// What ferry may put on the wire.
     pub limit: Option<Limit>,
+    /// What is owed besides time and bytes.
+    pub owed: &'static [Owed],
     /// Who took part, ferry first.
     pub standings: Vec<Standing>,
+    /// Who is here but cannot copy over that line.
+    pub unable: Vec<&'static str>,
+    /// The figures of what is owed besides.
+    pub judged: Vec<Judged>,
     /// Why the case was not played at all.
     pub trouble: Option<String>,
 }
@@ -80,6 +100,10 @@ pub struct Standing {
     pub middle: Option<Middle>,
     /// What it put on the wire in the run that was not timed.
     pub wire: Option<Wire>,
+    /// How what came from the source's side was spread in time in that run.
+    pub flow: Option<Flow>,
+    /// Round trips it waits for, where they were counted.
+    pub trips: Option<f64>,
     /// Its bytes against the limit, when it is ours.
     pub wire_verdict: Option<WireVerdict>,
     /// Its time divided by ferry's; of another setting of ferry, rsync+stunnel's time divided by its.
@@ -103,6 +127,8 @@ impl Standing {
             runs: Vec::new(),
             middle: None,
             wire: None,
+            flow: None,
+            trips: None,
             wire_verdict: None,
             ratio: None,
             cpu_ratio: None,
@@ -112,6 +138,24 @@ impl Standing {
 }
 
 impl CaseReport {
+    /// Nobody took part yet.
+    #[must_use]
+    pub fn new(case: &Case, scale: Scale, line: Line) -> Self {
+        Self {
+            name: case.name,
+            what: case.what,
+            line,
+            mbit: line.mbit,
+            content_bytes: 0,
+            limit: Limit::of(case, scale),
+            owed: case.owed,
+            standings: Vec::new(),
+            unable: Vec::new(),
+            judged: Vec::new(),
+            trouble: None,
+        }
+    }
+
     /// Works out the figures from the runs. Ratios are against the first standing, ferry, and those of ferry's other settings
     /// against rsync+stunnel; a contender that failed has none.
     pub fn sum_up(&mut self) {
@@ -137,6 +181,9 @@ impl CaseReport {
                 standing.wire_verdict = sent.and_then(|(limit, sent)| limit.judge(sent, their_wire));
             }
         }
+        let (content_bytes, mbit) = (self.content_bytes, self.mbit.map(NonZeroU32::get));
+        let given = Given { standings: &self.standings, content_bytes, mbit };
+        self.judged = self.owed.iter().flat_map(|owed| owed.judge(given)).collect();
     }
 }
 
@@ -163,12 +210,11 @@ impl Report {
 mod tests {
     use super::*;
     use crate::bars::Verdict;
-    use crate::cases::Scale;
     use crate::ferry::{Ferry, Setting};
     use crate::rsync::Options;
 
     fn standing(contender: &dyn Contender, wall_s: f64) -> Standing {
-        let runs = vec![Run { wall_s, cpu_s: wall_s, memory_bytes: 1 }];
+        let runs = vec![Run { wall_s, cpu_s: wall_s, memory_bytes: 1, ..Run::default() }];
         let wire = Some(Wire { up: 1000, down: 0, connections: 1 });
         Standing { runs, wire, ..Standing::new(contender, case("pages"), &[]) }
     }
@@ -182,8 +228,7 @@ mod tests {
     }
 
     fn report(standings: Vec<Standing>) -> CaseReport {
-        let limit = Limit::of(case("pages"), Scale::FULL);
-        let mut report = CaseReport { name: "pages", what: "", limit, standings, trouble: None };
+        let mut report = CaseReport { standings, ..CaseReport::new(case("pages"), Scale::FULL, Line::FREE) };
         report.sum_up();
         report
     }

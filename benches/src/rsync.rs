@@ -4,16 +4,17 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
 use ferry_tests::ports;
 
-use crate::cases::Case;
+use crate::cases::{Case, Race};
 use crate::contender::{Contender, Job, Stage, Targets};
 use crate::machine;
-use crate::process::{Daemon, Ends};
+use crate::process::{Daemon, Ends, Place};
 
 /// What it is given always: all that ferry keeps by default.
 pub const ALL_ATTRIBUTES: &str = "-aHAX";
@@ -84,38 +85,47 @@ impl Contender for Rsync {
     }
 
     fn targets(&self, case: &Case) -> Option<Targets> {
-        let agreed = self.options != Options::Clear;
+        let agreed = self.options != Options::Clear && case.race == Race::Judged;
         agreed.then_some(Targets { must: case.must, aim: Some(case.aim) })
     }
 
     fn stage(&self, job: &Job<'_>) -> Result<Stage> {
         let port = ports::free()?;
-        let mut daemons = vec![daemon(job, port)?];
-        let (port, relay) = match self.options {
-            Options::Clear => job.route.to(port)?,
+        let (daemons, to, relay) = match self.options {
+            Options::Clear => {
+                let daemon = daemon(job, job.at(port))?;
+                let (to, relay) = job.route.to(job.at(port))?;
+                (vec![daemon], to, relay)
+            }
             Options::Default | Options::Best => {
-                let (outer, inner) = (ports::free()?, ports::free()?);
-                let server = tunnel(Side::Server, outer, port, &job.keys.join("receiver"));
-                daemons.push(stunnel(job.logs, "stunnel-server", &server, outer)?);
+                let (rsyncd, inner) = (here(port), here(ports::free()?));
+                let outer = job.at(ports::free()?);
+                let daemon = daemon(job, rsyncd)?;
+                let server = tunnel(Side::Server, outer, rsyncd, &job.keys.join("receiver"));
+                let server = stunnel(job, Side::Server, &server, outer.port())?;
                 let (outer, relay) = job.route.to(outer)?;
                 let client = tunnel(Side::Client, inner, outer, &job.keys.join("sender"));
-                daemons.push(stunnel(job.logs, "stunnel-client", &client, inner)?);
-                (inner, relay)
+                (vec![daemon, server, stunnel(job, Side::Client, &client, inner.port())?], inner, relay)
             }
         };
         // Clients before those they talk to: what is told to end first has nobody left to serve.
-        daemons.reverse();
+        let daemons = daemons.into_iter().rev().collect();
         let mut client = Command::new("rsync");
-        client.args(job.options).arg("--numeric-ids").args(ends(job, port));
+        client.args(job.options).arg("--numeric-ids").args(ends(job, to));
         Ok(Stage { daemons, client, relay })
     }
 }
 
-fn daemon(job: &Job<'_>, port: u16) -> Result<Daemon> {
-    let mut command = Command::new("rsync");
-    command.args(["--daemon", "--no-detach", "--address", "127.0.0.1", "--port"]).arg(port.to_string());
+/// On the loopback of whichever side.
+fn here(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}
+
+fn daemon(job: &Job<'_>, at: SocketAddr) -> Result<Daemon> {
+    let (mut command, port) = (Command::new("rsync"), at.port());
+    command.args(["--daemon", "--no-detach", "--address"]).arg(at.ip().to_string()).arg("--port").arg(port.to_string());
     command.arg("--config").arg(write(job.logs, "rsyncd.conf", &module(root(job.destination), job.logs))?);
-    Daemon::start(command, port, Ends::WhenTold, job.logs.join("rsyncd"))
+    Daemon::start(job.far.within(command), port, Place::Destination, Ends::WhenTold, job.logs.join("rsyncd"))
 }
 
 /// The directory the daemon's module is: that of a device's node.
@@ -124,9 +134,9 @@ fn root(destination: &Path) -> &Path {
 }
 
 /// From where to where, as the client is told: the contents of a directory, or one device into another.
-fn ends(job: &Job<'_>, port: u16) -> [OsString; 2] {
+fn ends(job: &Job<'_>, at: SocketAddr) -> [OsString; 2] {
     let mut from = job.source.as_os_str().to_owned();
-    let mut to = OsString::from(format!("rsync://127.0.0.1:{port}/data/"));
+    let mut to = OsString::from(format!("rsync://{at}/data/"));
     match job.destination.is_dir() {
         true => from.push("/"),
         false => to.push(job.destination.file_name().unwrap_or_default()),
@@ -140,10 +150,18 @@ enum Side {
     Client,
 }
 
-fn stunnel(logs: &Path, name: &str, settings: &str, port: u16) -> Result<Daemon> {
+fn stunnel(job: &Job<'_>, side: Side, settings: &str, port: u16) -> Result<Daemon> {
+    let (name, place) = match side {
+        Side::Server => ("stunnel-server", Place::Destination),
+        Side::Client => ("stunnel-client", Place::Source),
+    };
     let mut command = Command::new("stunnel");
-    command.arg(write(logs, &format!("{name}.conf"), settings)?);
-    Daemon::start(command, port, Ends::WhenTold, logs.join(name))
+    command.arg(write(job.logs, &format!("{name}.conf"), settings)?);
+    let command = match side {
+        Side::Server => job.far.within(command),
+        Side::Client => command,
+    };
+    Daemon::start(command, port, place, Ends::WhenTold, job.logs.join(name))
 }
 
 fn write(logs: &Path, name: &str, text: &str) -> Result<PathBuf> {
@@ -165,7 +183,7 @@ fn module(destination: &Path, logs: &Path) -> String {
 }
 
 /// One side of the tunnel; each proves itself to the other, as ferry's do.
-fn tunnel(side: Side, accept: u16, connect: u16, identity: &Path) -> String {
+fn tunnel(side: Side, accept: SocketAddr, connect: SocketAddr, identity: &Path) -> String {
     let client = match side {
         Side::Server => "no",
         Side::Client => "yes",
@@ -174,7 +192,7 @@ fn tunnel(side: Side, accept: u16, connect: u16, identity: &Path) -> String {
     format!(
         "foreground = yes\npid =\ndebug = warning\nsslVersion = TLSv1.3\n\
          socket = l:TCP_NODELAY=1\nsocket = r:TCP_NODELAY=1\n\
-         [data]\nclient = {client}\naccept = 127.0.0.1:{accept}\nconnect = 127.0.0.1:{connect}\n\
+         [data]\nclient = {client}\naccept = {accept}\nconnect = {connect}\n\
          cert = {}\nkey = {}\nCAfile = {}\nverifyChain = yes\nTIMEOUTclose = 0\n",
         file("tls.crt"),
         file("tls.key"),
@@ -189,7 +207,7 @@ mod tests {
     #[test]
     fn both_sides_of_the_tunnel_demand_a_certificate_and_nothing_below_tls_13() {
         for side in [Side::Server, Side::Client] {
-            let text = tunnel(side, 1, 2, Path::new("/keys"));
+            let text = tunnel(side, here(1), here(2), Path::new("/keys"));
             assert!(text.contains("sslVersion = TLSv1.3\n") && text.contains("verifyChain = yes\n"), "{text}");
             assert!(text.contains("CAfile = /keys/ca.crt\n"), "{text}");
         }

@@ -107,6 +107,12 @@ impl Site {
         }
     }
 
+    /// Whether it lies in memory, whatever was named.
+    #[must_use]
+    pub fn is_memory(&self) -> bool {
+        ["tmpfs", "ramfs"].contains(&self.kind().as_str())
+    }
+
     /// The kind of file system, as the kernel's table of mounts names it.
     fn kind(&self) -> String {
         let table = fs::read_to_string("/proc/self/mounts").unwrap_or_default();

@@ -28,10 +28,16 @@ pub fn await_listener(port: u16, limit: Duration) -> Result<()> {
 /// Whether somebody listens on `port`.
 #[must_use]
 pub fn is_listening(port: u16) -> bool {
+    is_listening_where(std::process::id(), port)
+}
+
+/// Whether somebody listens on `port` in the network namespace of this process.
+#[must_use]
+pub fn is_listening_where(process: u32, port: u16) -> bool {
     // The kernel's table: local address `ADDR:PORT` in hexadecimal, state 0A is LISTEN.
     let suffix = format!(":{port:04X}");
-    ["/proc/net/tcp", "/proc/net/tcp6"].iter().any(|table| {
-        let table = std::fs::read_to_string(table).unwrap_or_default();
+    ["tcp", "tcp6"].iter().any(|table| {
+        let table = std::fs::read_to_string(format!("/proc/{process}/net/{table}")).unwrap_or_default();
         table.lines().any(|line| {
             let mut fields = line.split_ascii_whitespace().skip(1);
             fields.next().is_some_and(|local| local.ends_with(&suffix)) && fields.nth(1) == Some("0A")

@@ -7,14 +7,20 @@ use anyhow::Result;
 use super::{Bar, Case, DELTA, INPLACE, Play, Scale, Start, source};
 use crate::contender::Targets;
 use crate::data::{self, GIB, MIB, Written};
-use crate::prose::Prose;
+use crate::owed::Owed;
 use crate::rsync::{ALL_ATTRIBUTES, PLAIN};
 use crate::site::Site;
 use crate::trees;
 
 /// Many files, and large ones.
-pub(super) const COPIES: [Case; 10] = [
-    Case { name: "small", what: "100 k files around 4 KiB in 1 k directories: first copy", make: small, ..COPY },
+pub(super) const COPIES: [Case; 8] = [
+    Case {
+        name: "small",
+        what: "100 k files around 4 KiB in 1 k directories: first copy",
+        beside: &[("tar", 1.0)],
+        make: small,
+        ..COPY
+    },
     Case {
         name: "nochange",
         what: "the same files, nothing changed, extended attributes and ACLs compared",
@@ -32,7 +38,15 @@ pub(super) const COPIES: [Case; 10] = [
         make: small,
         ..AGAIN
     },
-    Case { name: "big", what: "2 GiB incompressible file: first copy", best: INPLACE, make: big, ..COPY },
+    Case {
+        name: "big",
+        what: "2 GiB incompressible file: first copy",
+        best: INPLACE,
+        beside: &[("cp", 0.5)],
+        owed: &[Owed::Cpu { must: 0.55, aim: 0.45 }],
+        make: big,
+        ..COPY
+    },
     Case {
         name: "checksum",
         what: "2 GiB file, nothing changed, --checksum",
@@ -40,17 +54,6 @@ pub(super) const COPIES: [Case; 10] = [
         rsync: &[ALL_ATTRIBUTES, "--checksum"],
         make: big,
         ..AGAIN
-    },
-    Case {
-        name: "compressible",
-        what: "2 GiB file of text like a log: first copy; targets are for --mbit 1000",
-        best: Some(&[ALL_ATTRIBUTES, "--compress"]),
-        must: 3.0,
-        aim: 8.0,
-        make: |site, scale| {
-            trees::text_file(&source(site), &mut Prose::new(1), scale.of(2 * GIB, MIB), Written::BEFORE)
-        },
-        ..COPY
     },
     Case {
         name: "mixed",
@@ -61,17 +64,10 @@ pub(super) const COPIES: [Case; 10] = [
         ..COPY
     },
     Case {
-        name: "thousand",
-        what: "1000 files of 2 KiB: first copy; targets are for --rtt 50",
-        must: 2.5,
-        aim: 5.0,
-        make: |site, scale| data::large_files(&site.source(), 1, scale.of(1000, 10), 2048),
-        ..COPY
-    },
-    Case {
         name: "tiny",
         what: "1 M files of 1 to 200 bytes, ten deep: first copy",
         play: Play::WhenNamed,
+        owed: RESIDENT,
         room: 11 * GIB,
         make: tiny,
         ..COPY
@@ -80,6 +76,7 @@ pub(super) const COPIES: [Case; 10] = [
         name: "tiny-nochange",
         what: "the same files, nothing changed",
         play: Play::WhenNamed,
+        owed: RESIDENT,
         must: 3.0,
         aim: 5.0,
         room: 11 * GIB,
@@ -88,7 +85,10 @@ pub(super) const COPIES: [Case; 10] = [
     },
 ];
 
-const COPY: Case = Case { start: Start::Empty, must: 2.0, aim: 2.5, wire: Bar::None, ..DELTA };
+/// What a side may hold of a million files.
+const RESIDENT: &[Owed] = &[Owed::Resident { must_mib: 64.0 }];
+
+pub(super) const COPY: Case = Case { start: Start::Empty, must: 2.0, aim: 2.5, wire: Bar::None, ..DELTA };
 const AGAIN: Case = Case { start: Start::Equal, must: 2.0, aim: 3.0, wire: Bar::None, ..DELTA };
 
 fn small(site: &Site, scale: Scale) -> Result<()> {
@@ -100,6 +100,6 @@ fn tiny(site: &Site, scale: Scale) -> Result<()> {
     trees::tiny_files(&site.source(), 1, scale.of(1_000_000, 1000))
 }
 
-fn big(site: &Site, scale: Scale) -> Result<()> {
+pub(super) fn big(site: &Site, scale: Scale) -> Result<()> {
     data::noise_file(&source(site), 1, scale.of(2 * GIB, MIB), Written::BEFORE)
 }
