@@ -3,6 +3,7 @@
 //! ```text
 //!  args, flags, values   what was typed        config, places   what it means: one sentence a conflict, exit 2
 //!  send, receive, sync, verify, keygen, demo   what is then done, through the session's face
+//!  loopback              both sides in this process, for demo
 //!  progress, estimate    while it runs         summary, report, remedy   at its end
 //!  console, log, signals, files, units         this process: its terminal, logs, signals, the files it names
 //! ```
@@ -23,6 +24,7 @@ mod items;
 mod job;
 mod keygen;
 mod log;
+mod loopback;
 mod man;
 mod offer;
 mod places;
