@@ -1,4 +1,5 @@
-//! A sender and a receiver in this one process, over mutual TLS through one port on loopback: what `ferry demo` shows.
+//! A sender and a receiver in this one process, over mutual TLS through one port on loopback: what `ferry demo` shows and
+//! `ferry bench` measures.
 //!
 //! Believes only the keys in the directory it is given. It makes no volume, compares none, and listens on no address that
 //! another machine reaches.
@@ -68,6 +69,12 @@ impl Route {
         };
         let connector = Connector::new(target, identity(Role::Sender)?).map_err(Failure::failed)?;
         Ok(Self { acceptor, connector })
+    }
+
+    /// Both ends, for whoever moves bytes of his own.
+    #[must_use]
+    pub fn into_ends(self) -> (Acceptor, Connector) {
+        (self.acceptor, self.connector)
     }
 
     /// One run of a receiver and a sender; the sender's report.

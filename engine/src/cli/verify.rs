@@ -1,5 +1,5 @@
 //! `ferry verify SRC DST`: compares two trees strictly and prints each difference on standard output. Also how `ferry demo`
-//! judges the copy it made.
+//! and `ferry bench` judge the copies they made.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -151,7 +151,9 @@ fn excludes(from: &[PathBuf], typed: &[String]) -> Result<Vec<String>, ConfigErr
     Ok(patterns)
 }
 
-fn lanes(typed: Lanes) -> u8 {
+/// How many data connections that is on this machine.
+#[must_use]
+pub fn lanes(typed: Lanes) -> u8 {
     match typed {
         Lanes::Count(count) => count,
         Lanes::Auto => {
