@@ -245,6 +245,7 @@ fn help_knows_every_option_and_every_exit_code() -> Result<()> {
             ),
             ("sync", format!("{shared} {output}")),
             ("verify", "--exclude --no-owner --no-xattrs --ignore-extra".to_owned()),
+            ("bench", "--size --files --dir --report".to_owned()),
         ];
         for (subcommand, options) in expected {
             let text = help(&ferry, subcommand)?;
@@ -254,7 +255,7 @@ fn help_knows_every_option_and_every_exit_code() -> Result<()> {
             }
         }
         let text = ferry.plain(&["--help".as_ref()])?.exits(0)?.process.text();
-        for word in ["keygen", "receive", "send", "sync", "verify", "demo", "143"] {
+        for word in ["keygen", "receive", "send", "sync", "verify", "demo", "bench", "143"] {
             ensure!(text.contains(word), "`ferry --help` does not mention {word}:\n{text}");
         }
         Ok(())

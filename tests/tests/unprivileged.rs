@@ -121,3 +121,16 @@ fn both_sides_run_as_an_arbitrary_user_over_the_network() -> Result<()> {
         compare::equal_but(&source, &destination, &LOST)
     })
 }
+
+#[test]
+fn the_demo_ends_well_without_privilege() -> Result<()> {
+    within(90, |scene| {
+        let binary = unprivileged::runnable(scene, Ferry::new(scene)?.binary())?;
+        let place = unprivileged::dir(scene, "place")?;
+        let mut command = Command::new(binary);
+        command.arg("demo").arg("--dir").arg(&place);
+        let done = run(scene, &mut unprivileged::command(&command), SOON)?;
+        ensure!(done.exit == 0 && done.stderr.contains("all is well"), "exit {}: {}", done.exit, done.stderr);
+        Ok(())
+    })
+}

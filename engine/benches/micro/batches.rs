@@ -46,5 +46,5 @@ fn batch(xattrs: &Xattrs) -> Result<Batch, Box<dyn Error>> {
         })
     };
     let entries = (0..ENTRIES).map(entry).collect::<Result<_, _>>()?;
-    Ok(Batch { id: BatchId(1), dir: DirId(2), end: ListEnd::Complete, entries })
+    Ok(Batch { id: BatchId(1), dir: DirId(2), end: ListEnd::Complete, unlooked: Vec::new(), entries })
 }

@@ -28,6 +28,21 @@ Exit codes:
 
 Logs go to standard error; FERRY_LOG sets what is logged (error, warn, info, debug, trace, or target=level,...).";
 
+/// What the words of the benchmark mean, as its help and its man page say it. `bench/limit` judges by these figures.
+pub const BENCH_WORDS: &str = "\
+What limits a run, the first of these that holds:
+  CPU             ferry keeps 80 % of all cores busy, or 60 % while nothing is idle
+  other programs  nothing is idle, but it is not ferry: measure when it is quiet
+  disk, TLS       reading from the device, writing and syncing (on tmpfs: memory),
+                  or sending the same bytes through TLS would take 60 % of the time
+                  by itself; the one that takes longest
+  one core        at least 80 % of one core is busy: work that cannot be shared out
+  latency         nothing is busy: round trips and waiting for each other
+
+One machine does the work of both ends: two machines have twice the cores, and a
+network between them. The source is read from the page cache, as it was just made;
+how fast the disk itself is read is measured beside it.";
+
 /// Moves a volume from one machine to another over mutual TLS through one port, whole and verified.
 #[derive(Debug, Parser)]
 #[command(name = "ferry", version, after_long_help = EXIT_CODES, after_help = "Exit codes: see `ferry --help`.")]
@@ -56,6 +71,8 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Show it all on a small volume of its own: copy, change, copy the change, verify.
     Demo(DemoArgs),
+    /// Measure what this machine reaches, with data of its own over TLS on loopback, and what limits it.
+    Bench(BenchArgs),
     /// Print the completions of a shell.
     Completions(CompletionsArgs),
     /// Print the manual page, or write all pages into a directory.
@@ -234,6 +251,25 @@ pub struct DemoArgs {
     pub dir: Option<PathBuf>,
 }
 
+/// `ferry bench`.
+#[derive(Debug, Args)]
+#[command(after_long_help = BENCH_WORDS)]
+pub struct BenchArgs {
+    /// Bytes of the large file, at least 1M.
+    #[arg(long, value_name = "SIZE", default_value = "512M", value_parser = values::data_size)]
+    pub size: u64,
+    /// Small files, of 1 byte to 8 KiB each.
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub files: u64,
+    /// Measure in this directory, which must exist: a subdirectory is made and removed again. The system's temporary
+    /// directory unless told.
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Write the figures here, one JSON object, also on signals and failures; /dev/stdout prints it.
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+}
+
 /// `ferry completions SHELL`.
 #[derive(Debug, Args)]
 pub struct CompletionsArgs {
@@ -267,7 +303,16 @@ mod tests {
         for later in ["--metrics=:1", "--progress=rsync"] {
             assert!(Cli::try_parse_from(known.into_iter().chain([later])).is_err(), "{later}");
         }
-        assert!(Cli::try_parse_from(["ferry", "bench"]).is_err());
+    }
+
+    #[test]
+    fn a_benchmark_of_nothing_is_refused() {
+        let parse = |line: &[&str]| Cli::try_parse_from(["ferry", "bench"].iter().chain(line));
+        assert!(parse(&[]).is_ok());
+        assert!(parse(&["--size", "8M", "--files", "200", "--dir", "/x"]).is_ok());
+        for wrong in [["--size", "0"], ["--size", "1023K"], ["--size", "x"], ["--files", "0"], ["--files", "-1"]] {
+            assert!(parse(&wrong).is_err(), "{wrong:?}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use indicatif::ProgressBar;
 #[derive(Debug, Default)]
 pub struct Console {
     bar: Mutex<Option<ProgressBar>>,
+    farewell: Mutex<Option<String>>,
 }
 
 /// Where log lines go: to the console they were made for.
@@ -48,6 +49,18 @@ impl Console {
         if let Some(bar) = self.bar.lock().unwrap_or_else(PoisonError::into_inner).take() {
             bar.finish_and_clear();
         }
+    }
+
+    /// What is said from now on when a second signal ends this process at once.
+    pub fn set_farewell(&self, line: String) {
+        *self.farewell.lock().unwrap_or_else(PoisonError::into_inner) = Some(line);
+    }
+
+    /// The last line, when a second signal ends this process at once.
+    #[must_use]
+    pub fn farewell(&self) -> String {
+        let set = self.farewell.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        set.unwrap_or_else(|| "ferry: stopped at once; run it again to finish, what is on disk is kept".to_owned())
     }
 
     /// Whether people look at standard error.

@@ -7,7 +7,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, ensure};
 
@@ -15,17 +14,10 @@ use super::args::DemoArgs;
 use super::console::Console;
 use super::files::shown;
 use super::job::{self, Failure};
-use super::{demo_data, units};
-use crate::session::{self, Progress, ReceiveRun, RunReport, SendRun, Stop, VerifyReport, VerifyRun, VolumeReport};
-use crate::tunnel::{self, Acceptor, Connector, HostPort, Identity, Role, Target};
-use crate::types::{Bounds, Compress, Options, Outcome, OwnerPolicy, StatePlace, VolumeName};
-
-/// The name in the demo's certificate.
-const HOST: &str = "localhost";
-/// A free port that only this machine reaches.
-const LISTEN: &str = "127.0.0.1:0";
-/// Nothing on loopback takes longer to come up.
-const RETRY_FOR: Duration = Duration::from_secs(20);
+use super::loopback::{self, Crossing, Route};
+use super::{demo_data, units, verify};
+use crate::session::{RunReport, Stop, VolumeReport};
+use crate::types::{Outcome, VolumeName};
 
 /// Shows it.
 ///
@@ -109,7 +101,7 @@ async fn show(stage: &Stage, console: &Console, stop: Stop) -> Result<Outcome, F
     demo_data::plant(&stage.source()).map_err(failed)?;
 
     console.say("2. keys for both sides, trusting nobody else        (ferry keygen keys)");
-    tunnel::keygen(&stage.keys(), &[HOST.to_owned()], 1).map_err(Failure::failed)?;
+    loopback::keys(&stage.keys())?;
 
     console.say("3. the first copy                                   (ferry receive ... ; ferry send ...)");
     let first = copy(stage, console, &stop).await?;
@@ -136,7 +128,7 @@ async fn show(stage: &Stage, console: &Console, stop: Stop) -> Result<Outcome, F
     }
 
     console.say("7. both trees compared, every byte and attribute    (ferry verify source destination)");
-    let report = verify(stage, stop).await?;
+    let report = verify::strictly(stage.source(), stage.destination(), stop).await?;
     let (entries, bytes) = (units::count(report.entries), units::bytes(report.bytes));
     match report.outcome {
         Outcome::Clean => console.say(&format!("     equal: {entries} entries, {bytes}\n\nferry demo: all is well")),
@@ -152,52 +144,14 @@ async fn show(stage: &Stage, console: &Console, stop: Stop) -> Result<Outcome, F
 
 /// One run of a receiver and a sender, through one port.
 async fn copy(stage: &Stage, console: &Console, stop: &Stop) -> Result<RunReport, Failure> {
-    let identity = |role, name: &str| Identity::load(&stage.keys().join(name), role).map_err(Failure::failed);
-    let volume = VolumeName::new("demo").map_err(Failure::failed)?;
-    let acceptor = Acceptor::bind(LISTEN, identity(Role::Receiver, "receiver")?).map_err(Failure::failed)?;
-    let address = acceptor.local_addr().context("cannot tell the port").map_err(Failure::failed)?;
-    let target = Target {
-        addresses: vec![HostPort::parse(&address.to_string()).map_err(Failure::failed)?],
-        server_name: Some(HOST.to_owned()),
-        proxy: None,
-    };
-    let connector = Connector::new(target, identity(Role::Sender, "sender")?).map_err(Failure::failed)?;
-    let receiver = ReceiveRun {
-        run: job::run_id()?,
-        acceptor,
-        volumes: vec![(volume.clone(), stage.destination())],
-        bounds: Bounds::default(),
-        state: StatePlace::None,
-        once: true,
-        idle_exit: Some(RETRY_FOR),
-        ticket_expires: None,
-    };
-    let sender = SendRun {
-        run: job::run_id()?,
-        volumes: vec![(volume, stage.source())],
-        options: Options { delete: true, ..Options::default() },
-        chown: None,
-        one_file_system: false,
+    let crossing = Crossing {
+        volume: VolumeName::new("demo").map_err(Failure::failed)?,
+        source: stage.source(),
+        destination: stage.destination(),
+        delete: true,
         lanes: 2,
-        lanes_max: 2,
-        compress: Compress::Auto,
-        retry_for: RETRY_FOR,
-        bwlimit: None,
-        connector,
-        on_item: None,
     };
-    let (sent, received) = tokio::join!(
-        session::send(sender, Arc::new(Progress::default()), stop.clone()),
-        session::receive(receiver, Arc::new(Progress::default()), stop.clone()),
-    );
-    for report in [&sent, &received] {
-        if report.outcome != Outcome::Clean {
-            let ending = super::report::Ending::of(report.clone(), super::report::Side::Sends);
-            super::summary::lines(&ending, false).iter().for_each(|line| console.say(line));
-            return Err(Failure { outcome: report.outcome, error: anyhow!("the demo's copy did not end clean") });
-        }
-    }
-    Ok(sent)
+    Route::open(&stage.keys())?.copy(crossing, console, stop).await
 }
 
 /// What a copy did, in one line.
@@ -220,25 +174,4 @@ fn told(report: &RunReport) -> String {
         units::bytes(bytes.total),
         units::bytes(report.wire.sent.saturating_add(report.wire.received)),
     )
-}
-
-async fn verify(stage: &Stage, stop: Stop) -> Result<VerifyReport, Failure> {
-    let run = VerifyRun {
-        source: stage.source(),
-        destination: stage.destination(),
-        excludes: Vec::new(),
-        owner: OwnerPolicy::Keep,
-        xattrs: true,
-        ignore_extra: false,
-    };
-    // Comparing is file work: it blocks its thread.
-    let work = tokio::task::spawn_blocking(move || {
-        session::verify(
-            &run,
-            &mut |difference| tracing::error!(path = %difference.path, what = difference.what, "difference"),
-            &Progress::default(),
-            &stop,
-        )
-    });
-    work.await.context("the comparison ended early").map_err(Failure::failed)
 }

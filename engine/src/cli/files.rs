@@ -133,6 +133,12 @@ impl ReportFile {
         Ok(Self::Replaced { target, mode: mode.mode() & 0o777 })
     }
 
+    /// Whether it is our own standard output or error, where other lines would stand between.
+    #[must_use]
+    pub fn is_stream(&self) -> bool {
+        matches!(self, Self::Written(InPlaceFile { appended: true, .. }))
+    }
+
     /// Writes the whole report and gives it its name.
     ///
     /// # Errors

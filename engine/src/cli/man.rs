@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::CommandFactory;
 
-use super::args::{Cli, EXIT_CODES, ManArgs};
+use super::args::{BENCH_WORDS, Cli, ManArgs};
 use super::console::Console;
 use super::files::shown;
 use super::job::Failure;
@@ -54,7 +54,7 @@ fn write_all(dir: &Path) -> std::io::Result<usize> {
 fn page(command: clap::Command) -> std::io::Result<Vec<u8>> {
     let mut page = Vec::new();
     let name = command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned();
-    let (parent, exits) = (command.has_subcommands(), command.get_after_long_help().is_some());
+    let (parent, below) = (command.has_subcommands(), command.get_after_long_help().map(ToString::to_string));
     let versioned = command.get_version().is_some();
     let man = clap_mangen::Man::new(command).title(name);
     man.render_title(&mut page)?;
@@ -65,8 +65,9 @@ fn page(command: clap::Command) -> std::io::Result<Vec<u8>> {
     if parent {
         man.render_subcommands_section(&mut page)?;
     }
-    if exits {
-        page.extend_from_slice(exit_status().as_bytes());
+    if let Some(text) = below {
+        let heading = if text == BENCH_WORDS { "LIMITS" } else { "EXIT STATUS" };
+        page.extend_from_slice(section(heading, &text).as_bytes());
     }
     if versioned {
         man.render_version_section(&mut page)?;
@@ -74,10 +75,10 @@ fn page(command: clap::Command) -> std::io::Result<Vec<u8>> {
     Ok(page)
 }
 
-/// The exit codes under the heading manuals have for them, as they are laid out in help.
-fn exit_status() -> String {
-    let lines = EXIT_CODES.lines().skip(1).map(|line| line.replace('-', "\\-"));
-    format!(".SH \"EXIT STATUS\"\n.nf\n{}\n.fi\n", lines.collect::<Vec<_>>().join("\n"))
+/// What stands below the options in help, under a heading as manuals have them instead of its first line.
+fn section(heading: &str, text: &str) -> String {
+    let lines = text.lines().skip(1).map(|line| line.replace('-', "\\-"));
+    format!(".SH \"{heading}\"\n.nf\n{}\n.fi\n", lines.collect::<Vec<_>>().join("\n"))
 }
 
 #[cfg(test)]
@@ -92,6 +93,9 @@ mod tests {
         let main = std::fs::read_to_string(dir.join("ferry.1")).unwrap();
         assert!(main.contains("EXIT STATUS") && main.contains("143") && main.contains("safety halt"), "{main}");
         assert!(!main.contains("help(1)"), "{main}");
+        assert!(main.contains("FERRY_LOG sets"), "{main}");
+        let bench = std::fs::read_to_string(dir.join("ferry-bench.1")).unwrap();
+        assert!(bench.contains("LIMITS") && bench.contains("other programs") && !bench.contains("143"), "{bench}");
         let send = std::fs::read_to_string(dir.join("ferry-send.1")).unwrap();
         assert!(send.contains("accept\\-loss"), "{send}");
         std::fs::remove_dir_all(&dir).unwrap();

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  args, flags, values   what was typed        config, places   what it means: one sentence a conflict, exit 2
-//!  send, receive, sync, verify, keygen, demo   what is then done, through the session's face
+//!  send, receive, sync, verify, keygen, demo, bench   what is then done, through the session's face
+//!  loopback              both sides in this process, for demo and bench
 //!  progress, estimate    while it runs         summary, report, remedy   at its end
 //!  console, log, signals, files, units         this process: its terminal, logs, signals, the files it names
 //! ```
@@ -11,6 +12,7 @@
 
 mod addresses;
 mod args;
+mod bench;
 mod completions;
 mod config;
 mod console;
@@ -23,6 +25,7 @@ mod items;
 mod job;
 mod keygen;
 mod log;
+mod loopback;
 mod man;
 mod offer;
 mod places;
@@ -62,6 +65,7 @@ pub fn main() -> ExitCode {
         | Command::Sync(_)
         | Command::Verify(_)
         | Command::Demo(_)
+        | Command::Bench(_)
         | Command::Completions(_)
         | Command::Man(_) => Voice::Quiet,
     };
@@ -80,6 +84,7 @@ fn run(command: &Command, console: &Arc<Console>) -> Exit {
         Command::Sync(args) => sync::run(args, console),
         Command::Verify(args) => job::plain(console, || verify::run(args, console)),
         Command::Demo(args) => job::plain(console, || demo::run(args, console)),
+        Command::Bench(args) => bench::run(args, console),
         Command::Completions(args) => job::plain(console, || completions::run(args, console)),
         Command::Man(args) => job::plain(console, || man::run(args, console)),
     }

@@ -31,7 +31,7 @@ pub fn watch(stop: Stop, console: Arc<Console>) -> io::Result<Watch> {
             };
             if asked {
                 console.detach();
-                console.say("ferry: stopped at once; run it again to finish, what is on disk is kept");
+                console.say(&console.farewell());
                 std::process::exit(i32::from(signal.outcome().exit().0));
             }
             asked = true;

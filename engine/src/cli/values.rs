@@ -16,6 +16,9 @@ pub enum ValueError {
     /// Not a size.
     #[error("a size is a number of bytes with an optional unit, such as 500000, 64K, 10MiB or 2GB")]
     Size,
+    /// Too little to measure with.
+    #[error("the file of a benchmark has at least 1M: with less only the start of a run is measured")]
+    TooSmall,
     /// A rate of nothing would never end.
     #[error("a rate of 0 would stop the transfer; leave the option out for no limit")]
     NoRate,
@@ -111,6 +114,14 @@ pub fn size(text: &str) -> Result<u64, ValueError> {
     };
     let number: u64 = number.parse().map_err(|_| ValueError::TooLarge)?;
     number.checked_mul(factor).ok_or(ValueError::TooLarge)
+}
+
+/// Bytes of a benchmark's large file: a [`size`] of at least 1 MiB.
+///
+/// # Errors
+/// [`ValueError::TooSmall`] below that, otherwise as [`size`].
+pub fn data_size(text: &str) -> Result<u64, ValueError> {
+    size(text).and_then(|size| if size < 1 << 20 { Err(ValueError::TooSmall) } else { Ok(size) })
 }
 
 /// Bytes a second: a [`size`], with or without `/s`; never 0.

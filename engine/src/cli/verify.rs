@@ -1,5 +1,7 @@
-//! `ferry verify SRC DST`: compares two trees strictly and prints each difference on standard output.
+//! `ferry verify SRC DST`: compares two trees strictly and prints each difference on standard output. Also how `ferry demo`
+//! and `ferry bench` judge the copies they made.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,8 +13,8 @@ use super::console::Console;
 use super::job::{self, Failure};
 use super::report::Side;
 use super::{progress, units};
-use crate::session::{self, Progress, VerifyReport, VerifyRun};
-use crate::types::Outcome;
+use crate::session::{self, Progress, Stop, VerifyReport, VerifyRun};
+use crate::types::{Outcome, OwnerPolicy};
 
 /// Compares.
 ///
@@ -43,6 +45,31 @@ pub fn run(args: &VerifyArgs, console: &Arc<Console>) -> Result<Outcome, Failure
         console.say(&line);
     }
     Ok(report.outcome)
+}
+
+/// Compares everything of two trees that this process made; differences are logged.
+///
+/// # Errors
+/// The comparison itself ended early.
+pub async fn strictly(source: PathBuf, destination: PathBuf, stop: Stop) -> Result<VerifyReport, Failure> {
+    let run = VerifyRun {
+        source,
+        destination,
+        excludes: Vec::new(),
+        owner: OwnerPolicy::Keep,
+        xattrs: true,
+        ignore_extra: false,
+    };
+    // Comparing is file work: it blocks its thread.
+    let work = tokio::task::spawn_blocking(move || {
+        session::verify(
+            &run,
+            &mut |difference| tracing::error!(path = %difference.path, what = difference.what, "difference"),
+            &Progress::default(),
+            &stop,
+        )
+    });
+    work.await.context("the comparison ended early").map_err(Failure::failed)
 }
 
 fn lines(report: &VerifyReport, begun: Instant) -> Vec<String> {

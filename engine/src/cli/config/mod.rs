@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 pub use receive::{Admission, ReceiveConfig};
 pub use send::{SendConfig, SenderAccess};
-pub use transfer::{SyncConfig, TransferConfig, VerifyConfig};
+pub use transfer::{SyncConfig, TransferConfig, VerifyConfig, lanes};
 
 use super::files::{self, FileError};
 use super::flags::StateArgs;

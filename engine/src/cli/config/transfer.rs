@@ -165,7 +165,9 @@ fn lanes_max(typed: Lanes) -> u8 {
     }
 }
 
-fn lanes(typed: Lanes) -> u8 {
+/// How many data connections that is on this machine.
+#[must_use]
+pub fn lanes(typed: Lanes) -> u8 {
     match typed {
         Lanes::Count(count) => count,
         Lanes::Auto => {

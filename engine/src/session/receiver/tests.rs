@@ -28,6 +28,7 @@ fn hello(features: u64) -> Message {
         lanes: 1,
         source: Shape::Directory,
         options: Options::default(),
+        vantage: None,
     })
 }
 
