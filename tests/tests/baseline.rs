@@ -99,7 +99,13 @@ fn small(root: &Path) -> Result<()> {
     two.link(b"file 1", &root, b"first of two")?;
     root.symlink(b"link", b"nowhere")?;
     root.node(b"pipe", rustix_fifo(), 0, 0)?;
-    root.child(b"a")?.xattr(b"one", DEFAULT, &acl(7, &[(1000, 5)], 5, 7, 0))
+    root.child(b"a")?.xattr(b"one", DEFAULT, &acl(7, &[(1000, 5)], 5, 7, 0))?;
+    // Directories are as alike as what is in them.
+    for (place, name) in [(&root.child(b"a")?, &b"one"[..]), (&root.child(b"a")?, b"two"), (&root, b"b"), (&root, b"a")]
+    {
+        place.time(name, (1_500_000_000, 9))?;
+    }
+    Ok(())
 }
 
 fn rustix_fifo() -> rustix::fs::FileType {

@@ -250,6 +250,7 @@ impl<'a> Scan<'a> {
         if self.is_excluded(dir, name, seen.status.kind) {
             return Ok(());
         }
+        self.note_mount(&seen);
         match self.entry(dir, name, &seen.status, xattrs) {
             Ok((entry, leads)) => self.enter_entry(level, draft, &entry, &seen, leads),
             Err(EntryError::Vanished) => {

@@ -2,6 +2,7 @@
 //! directories above it. See `receiver::ctimes`, which keeps the baseline and asks the same of the destination.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use crate::volume::{Dir, Listed, Status};
 
@@ -39,6 +40,13 @@ impl Scan<'_> {
         let status = level.dir.status_of(&listed.name).ok().flatten()?;
         let uncovered = self.sending.volume.is_uncovered(status.identity, listed.ino);
         (uncovered && self.is_unchanged(&status)).then_some(status)
+    }
+
+    /// What is mounted over a name, or not any more, changes no ctime: no baseline is made of what was listed there.
+    pub(super) fn note_mount(&self, seen: &Seen) {
+        if !self.sending.volume.is_uncovered(seen.status.identity, seen.listed_ino) {
+            self.sending.mounted.store(true, Relaxed);
+        }
     }
 
     fn is_unchanged(&self, status: &Status) -> bool {
