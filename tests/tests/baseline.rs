@@ -358,6 +358,33 @@ fn what_is_mounted_over_a_name_is_looked_at() -> Result<()> {
 }
 
 #[test]
+fn a_lost_and_found_that_became_the_volumes_own_is_looked_at() -> Result<()> {
+    within(60, |scene| {
+        let mount = Mount::tmpfs(&scene.path("source"), 10 << 20)?;
+        let alike = |root: &Path, mark: &[u8]| -> Result<()> {
+            std::fs::create_dir_all(root.join("lost+found"))?;
+            let inner = Place::open(&root.join("lost+found"))?;
+            drop(inner.file(b"alike", b"12345")?);
+            inner.time(b"alike", (1_500_000_000, 5))?;
+            inner.xattr(b"alike", "user.where", mark)
+        };
+        alike(mount.path(), b"source")?;
+        alike(&scene.path("destination"), b"destination")?;
+        let pair = Pair {
+            scene,
+            ferry: Ferry::new(scene)?,
+            source: mount.path().to_owned(),
+            destination: scene.path("destination"),
+            state: scene.path("state"),
+        };
+        pair.run(&[])?.exits(0)?;
+        chown(mount.path().join("lost+found"), Some(7), Some(7))?;
+        pair.sync(&[])?;
+        pair.trusts_all(&[])
+    })
+}
+
+#[test]
 fn another_view_of_the_source_or_of_the_destination_trusts_nothing() -> Result<()> {
     within(120, |scene| {
         let pair = Pair::new(scene)?;

@@ -341,7 +341,7 @@ impl<'a> Scan<'a> {
             name: entry.name.clone(),
             identity,
             id: DirId(self.next_dir),
-            since: self.constancy(level, seen),
+            since: self.constancy(level, &entry.name, seen),
             closed: elsewhere || too_deep,
         });
         self.next_dir += 1;

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use crate::types::Name;
 use crate::volume::{Dir, Listed, Status};
 
 use super::{Level, Scan, Seen};
@@ -24,11 +25,13 @@ impl Scan<'_> {
         Constancy { same: self.baseline.is_some(), quiet }
     }
 
-    /// A renamed directory shows it, and so does the one it was renamed in: one of both that shows nothing is enough.
-    pub(super) fn constancy(&self, above: &Level, seen: &Seen) -> Constancy {
+    /// A renamed directory shows it, and so does the one it was renamed in: one of both that shows nothing is enough. Of a
+    /// `lost+found` it takes more: it may not have been listed while it belonged to the file system, and be the volume's now.
+    pub(super) fn constancy(&self, above: &Level, name: &Name, seen: &Seen) -> Constancy {
         let uncovered = self.sending.volume.is_uncovered(seen.status.identity, seen.listed_ino);
         let quiet = self.is_unchanged(&seen.status);
-        Constancy { same: above.since.same && uncovered && (above.since.quiet || quiet), quiet }
+        let certain = quiet || (above.since.quiet && name.as_bytes() != b"lost+found");
+        Constancy { same: above.since.same && uncovered && certain, quiet }
     }
 
     /// The status of a name whose extended attributes need not be looked at.
