@@ -99,7 +99,13 @@ fn small(root: &Path) -> Result<()> {
     two.link(b"file 1", &root, b"first of two")?;
     root.symlink(b"link", b"nowhere")?;
     root.node(b"pipe", rustix_fifo(), 0, 0)?;
-    root.child(b"a")?.xattr(b"one", DEFAULT, &acl(7, &[(1000, 5)], 5, 7, 0))
+    root.child(b"a")?.xattr(b"one", DEFAULT, &acl(7, &[(1000, 5)], 5, 7, 0))?;
+    // Directories are as alike as what is in them.
+    for (place, name) in [(&root.child(b"a")?, &b"one"[..]), (&root.child(b"a")?, b"two"), (&root, b"b"), (&root, b"a")]
+    {
+        place.time(name, (1_500_000_000, 9))?;
+    }
+    Ok(())
 }
 
 fn rustix_fifo() -> rustix::fs::FileType {
@@ -348,6 +354,33 @@ fn what_is_mounted_over_a_name_is_looked_at() -> Result<()> {
             run()?;
         }
         Ok(())
+    })
+}
+
+#[test]
+fn a_lost_and_found_that_became_the_volumes_own_is_looked_at() -> Result<()> {
+    within(60, |scene| {
+        let mount = Mount::tmpfs(&scene.path("source"), 10 << 20)?;
+        let alike = |root: &Path, mark: &[u8]| -> Result<()> {
+            std::fs::create_dir_all(root.join("lost+found"))?;
+            let inner = Place::open(&root.join("lost+found"))?;
+            drop(inner.file(b"alike", b"12345")?);
+            inner.time(b"alike", (1_500_000_000, 5))?;
+            inner.xattr(b"alike", "user.where", mark)
+        };
+        alike(mount.path(), b"source")?;
+        alike(&scene.path("destination"), b"destination")?;
+        let pair = Pair {
+            scene,
+            ferry: Ferry::new(scene)?,
+            source: mount.path().to_owned(),
+            destination: scene.path("destination"),
+            state: scene.path("state"),
+        };
+        pair.run(&[])?.exits(0)?;
+        chown(mount.path().join("lost+found"), Some(7), Some(7))?;
+        pair.sync(&[])?;
+        pair.trusts_all(&[])
     })
 }
 

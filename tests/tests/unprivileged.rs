@@ -7,8 +7,10 @@ use std::process::Command;
 use ferry_tests::command::{Running, run};
 use ferry_tests::compare::{self, Aspect};
 use ferry_tests::ferry::{Ferry, HOST, Keys, SOON, add_volumes};
+use ferry_tests::place::Place;
 use ferry_tests::report::Report;
 use ferry_tests::scene::{Scene, within};
+use ferry_tests::trees::everything::acl;
 use ferry_tests::{Context, Result, ensure, ports, trees, unprivileged};
 
 /// What may differ: all of it counted as loss.
@@ -131,6 +133,41 @@ fn the_demo_ends_well_without_privilege() -> Result<()> {
         command.arg("demo").arg("--dir").arg(&place);
         let done = run(scene, &mut unprivileged::command(&command), SOON)?;
         ensure!(done.exit == 0 && done.stderr.contains("all is well"), "exit {}: {}", done.exit, done.stderr);
+        Ok(())
+    })
+}
+
+#[test]
+fn what_no_ctime_says_was_changed_is_trusted_without_privilege_too() -> Result<()> {
+    within(120, |scene| {
+        let [source, destination, state] =
+            ["source", "destination", "state"].map(|name| unprivileged::dir(scene, name));
+        let (source, destination, state) = (source?, destination?, state?);
+        let closed = source.join("read-only");
+        std::fs::create_dir(&closed)?;
+        for number in 0..20 {
+            std::fs::write(closed.join(format!("file {number}")), "x")?;
+        }
+        let place = Place::open(&source)?;
+        place.child(b"read-only")?.xattr(b"file 1", "user.mark", b"old")?;
+        place.xattr(b"read-only", "system.posix_acl_default", &acl(7, &[(1000, 5)], 5, 7, 0))?;
+        unprivileged::own_all(&source)?;
+        place.mode(b"read-only", 0o555)?;
+        let more = ["--root-attrs", "keep", "--state", state.to_str().context("a path")?];
+        // Twice the directory is opened up for a file that changed, and closed again with its list as it was.
+        for (round, changed) in [(0, 21), (1, 0), (2, 1), (3, 0), (4, 1), (5, 0)] {
+            std::thread::sleep(std::time::Duration::from_millis(60));
+            let (exit, report, said) = sync(scene, &source, &destination, &more)?;
+            ensure!(exit == 0, "round {round}: {exit}: {said}");
+            compare::equal_but(&source, &destination, &[Aspect::Root])?;
+            let entries = report.entries;
+            ensure!(entries.trusted_attributes == entries.scanned - changed, "round {round}: {entries:?}");
+            match round {
+                1 => std::fs::write(closed.join("file 3"), "longer")?,
+                3 => place.child(b"read-only")?.xattr(b"file 1", "user.mark", b"new")?,
+                _ => {}
+            }
+        }
         Ok(())
     })
 }

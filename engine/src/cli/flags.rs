@@ -75,11 +75,11 @@ pub struct TransferArgs {
     pub max_delete: Option<u64>,
 }
 
-/// Where a destination remembers what its large files hold, shared by `receive` and `sync`.
+/// Where a destination remembers what it needs between runs, shared by `receive` and `sync`.
 #[derive(Debug, Args)]
 pub struct StateArgs {
-    /// Remember what large files hold, so that the next run need not read them: in a directory outside the volume, in the
-    /// volume itself (below .ferry), or nowhere.
+    /// Remember what large files hold and since when both sides are equal, so that the next run need not read all of it: in a
+    /// directory outside the volume, in the volume itself (below .ferry), or nowhere.
     #[arg(long, value_name = "DIR|volume|none", default_value = "none", value_parser = OsStringValueParser::new().map(values::state))]
     pub state: StatePlace,
 }

@@ -40,6 +40,8 @@ pub struct Ctimes {
     admits: AtomicBool,
     /// One of them must be.
     looks_again: AtomicBool,
+    /// Something is mounted below the root: no baseline is made of what was compared there.
+    mounted: AtomicBool,
     /// The session had to look again.
     looked_again: AtomicBool,
     /// When the last transfer pass began.
@@ -104,6 +106,7 @@ impl Ctimes {
     pub fn begin_pass(&self, first: bool) {
         self.admits.store(first && self.given.is_some(), Relaxed);
         self.looks_again.store(false, Relaxed);
+        self.mounted.store(false, Relaxed);
         *lock(&self.began) = moment();
     }
 
@@ -122,6 +125,11 @@ impl Ctimes {
     pub fn look_again(&self) {
         self.looks_again.store(true, Relaxed);
         self.looked_again.store(true, Relaxed);
+    }
+
+    /// Something stands that is not what its directory lists. That it comes or goes changes no ctime.
+    pub fn note_mount(&self) {
+        self.mounted.store(true, Relaxed);
     }
 
     /// Whether this pass has met such an entry.
@@ -159,7 +167,7 @@ impl Ctimes {
         written: Instant,
     ) -> Result<(), volume::Error> {
         let (Some(keeper), Some(listed)) = (&self.keeper, listed) else { return Ok(()) };
-        if outcome != Outcome::Clean || loss.iter().next().is_some() {
+        if outcome != Outcome::Clean || loss.iter().next().is_some() || self.mounted.load(Relaxed) {
             return Ok(());
         }
         let [made, changed, gone, scanned, unlooked] =

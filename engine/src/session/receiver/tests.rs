@@ -213,4 +213,6 @@ async fn a_sender_that_says_when_it_listed_though_nobody_asked_is_refused() {
     let empty = BatchEncoder::new(BatchId(0), DirId(0)).finish(ListEnd::Complete);
     let text = answer("listed", &[pass(0), empty, Message::PassEnd(end).encode()]).await;
     assert!(text.contains("was not asked"), "{text}");
+    let text = answer("listed at the end", &[Message::Finish { problems: 0, listed }.encode()]).await;
+    assert!(text.contains("was not asked"), "{text}");
 }

@@ -48,6 +48,9 @@ impl Receiving {
     /// What stands, with the inode number its directory lists it by, if any.
     pub fn listed_as(&self, mut existing: Existing, ino: Option<u64>) -> Existing {
         existing.uncovered = ino.is_some_and(|ino| self.volume.is_uncovered(existing.status.identity, ino));
+        if !existing.uncovered {
+            self.ctimes.note_mount();
+        }
         existing
     }
 
@@ -93,9 +96,10 @@ impl Receiving {
             }
             return Ok(());
         }
-        let ours = self.inodes.take(status.identity, entry.link)
+        let kept = self.is_constant(place, entry, existing)
+            && self.inodes.take(status.identity, entry.link)
             && entry.link.is_none_or(|group| self.links.claim(status.identity, group));
-        if !ours || !self.is_constant(place, entry, existing) {
+        if !kept {
             self.ctimes.look_again();
             if let Some(group) = entry.link {
                 self.links.postpone(group);

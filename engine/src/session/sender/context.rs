@@ -33,6 +33,8 @@ pub struct Sending {
     pub baseline: Option<Moment>,
     /// The receiver wants to know when the last pass began.
     pub remembers: bool,
+    /// Something is mounted below the root: what this pass lists makes no baseline.
+    pub mounted: AtomicBool,
     pub leaf_key: LeafKey,
     pub anchors: Anchors,
     /// How content is compressed; not at all when the receiver does not take it.

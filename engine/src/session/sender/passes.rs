@@ -78,7 +78,7 @@ impl Passes {
             }
             repeated += u32::from(!again);
         }
-        if self.sending.changed.any() {
+        if self.sending.changed.any() || self.sending.mounted.load(Relaxed) {
             self.listed = None;
         }
         self.report_changed();
@@ -118,6 +118,7 @@ impl Passes {
         if kind == PassKind::Transfer {
             // Before anything is looked at: what changes from here on is seen next time.
             self.listed = moment();
+            sending.mounted.store(false, Relaxed);
         }
         sending.post(&Message::Pass(Pass { kind, number: self.number, root: self.root()? }));
         let unasked = self.empty && self.number == 0 && kind == PassKind::Transfer && !sending.options.dry_run;

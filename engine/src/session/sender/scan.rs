@@ -256,6 +256,7 @@ impl<'a> Scan<'a> {
         if self.is_excluded(dir, name, seen.status.kind) {
             return Ok(());
         }
+        self.note_mount(&seen);
         match self.entry(dir, name, &seen.status, xattrs) {
             Ok((entry, leads)) => self.enter_entry(level, draft, &entry, &seen, leads),
             Err(EntryError::Vanished) => {
@@ -346,7 +347,7 @@ impl<'a> Scan<'a> {
             name: entry.name.clone(),
             identity,
             id: DirId(self.next_dir),
-            since: self.constancy(level, seen),
+            since: self.constancy(level, &entry.name, seen),
             closed: elsewhere || too_deep,
         });
         self.next_dir += 1;

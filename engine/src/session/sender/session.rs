@@ -64,6 +64,7 @@ pub async fn run(job: &SendVolume) -> Result<Report, SessionError> {
         },
         baseline,
         remembers,
+        mounted: AtomicBool::new(false),
         leaf_key: welcome.leaf_key,
         anchors: Anchors::new(&welcome.leaf_key),
         compress: agreed(job.compress, &welcome),
