@@ -98,8 +98,11 @@ impl Place {
         let mut free =
             free.with_context(|| format!("cannot tell how much room is left in {name}")).map_err(Failure::failed)?;
         if self.is_memory() {
-            let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-            free.bytes = free.bytes.min(memory_available(&text).unwrap_or(u64::MAX));
+            let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+            let machine = memory_available(&read("/proc/meminfo"));
+            // Who writes more than his container may have is killed.
+            let own = memory_left(&read("/sys/fs/cgroup/memory.max"), &read("/sys/fs/cgroup/memory.current"));
+            free.bytes = [machine, own].into_iter().flatten().fold(free.bytes, u64::min);
         }
         match shortage(free, scale) {
             None => Ok(()),
@@ -202,6 +205,13 @@ fn memory_available(text: &str) -> Option<u64> {
     rest.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1_024)
 }
 
+/// What a control group (version 2) may still take, by its `memory.max` and `memory.current`; `None` without a bound. What
+/// it keeps of files counts as taken, although some of that would be given back: too little is said rather than too much.
+fn memory_left(most: &str, taken: &str) -> Option<u64> {
+    let [most, taken] = [most, taken].map(|text| text.trim().parse::<u64>().ok());
+    Some(most?.saturating_sub(taken?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -235,6 +245,8 @@ mod tests {
         assert!(shortage(free(u64::MAX, Some(100)), scale).unwrap().contains("entries"));
         // Nothing overflows into enough.
         assert!(shortage(free(1 << 60, None), Scale { size: u64::MAX, files: u64::MAX }).is_some());
+        assert_eq!((memory_left("100\n", "30\n"), memory_left("100\n", "130\n")), (Some(70), Some(0)));
+        assert_eq!((memory_left("max\n", "30\n"), memory_left("", "")), (None, None));
         assert_eq!(memory_available("MemTotal: 9 kB\nMemAvailable:   12 kB\n"), Some(12_288));
     }
 
