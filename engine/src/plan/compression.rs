@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  plain ──> -1 ──> 1 ──> 3 ──> 6 ──> 9      a rung up: the thread mostly waits, and a probe promises something
-//!    <──────────<─────<─────<─────<          a rung down: it never waits; now and then, whether plain would do
+//!    <──────────<─────<─────<─────<          a rung down: it never waits; to plain: to see, now and then
 //! ```
 //! Every step is a trial: the frames under way are let go by, a window is measured, and the step is taken back when a byte of
 //! content did not come cheaper. So a receiver or a disk that is slow, which also makes the thread wait, is not taken for a
@@ -51,6 +51,13 @@ const PROBE_PAUSE_MAX: u32 = 8;
 const TRIAL_PAUSE_MAX: u32 = 64;
 /// The first time after which it is tried whether plain would do; each failure doubles it.
 const PLAIN_AGAIN: Duration = Duration::from_secs(10);
+/// On a slow link that is dear: it must have been compressed for so many times what it takes.
+const PLAIN_PRICE: u32 = 50;
+/// The same two where a byte costs nearly what it did plain: the first measurement may have been wrong.
+const PLAIN_SOON: Duration = Duration::from_secs(2);
+const PLAIN_PRICE_SOON: u32 = 5;
+/// What is nearly.
+const NEARLY: f64 = 0.95;
 
 /// What to do with a frame's content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,7 +129,8 @@ pub struct Course {
     probe: Option<Window>,
     up: Patience,
     down: Patience,
-    /// Time since plain was found wanting, and how long that is believed.
+    /// What a byte cost plain when that was last measured, the time since, and how long that is believed.
+    plain_cost: f64,
     since_plain: Duration,
     plain_again: Option<Duration>,
 }
@@ -224,7 +232,8 @@ impl Course {
             return;
         }
         self.window.add(frame);
-        if !self.window.is_full() {
+        // What is on trial is measured twice as long: a busy machine's scheduler takes turns of some milliseconds.
+        if !self.window.is_full(if self.trial.is_some() { 2 * WINDOW_TIME } else { WINDOW_TIME }) {
             return;
         }
         let window = std::mem::take(&mut self.window);
@@ -248,7 +257,6 @@ impl Course {
             (true, true) => {
                 self.up = Patience::default();
                 self.down.lengthen(TRIAL_PAUSE_MAX);
-                self.since_plain = Duration::ZERO;
             }
             (true, false) => {
                 self.down = Patience::default();
@@ -259,6 +267,7 @@ impl Course {
                 if up {
                     self.up.lengthen(TRIAL_PAUSE_MAX);
                 } else if self.rung == 0 {
+                    self.plain_cost = window.cost();
                     self.since_plain = Duration::ZERO;
                     self.plain_again = Some(2 * self.plain_again.unwrap_or(PLAIN_AGAIN));
                 } else {
@@ -278,17 +287,33 @@ impl Course {
         }
         let (up, down) = (self.up.is_over(), self.down.is_over());
         let waits = window.waits();
+        if self.rung > 0 && self.doubts_plain(window.cost()) {
+            return self.step(0, window.cost());
+        }
         if waits >= if self.rung == 0 { MOSTLY_WAITS } else { OFTEN_WAITS } && up && self.rung < RUNGS.len() {
             self.probe = Some(*window);
         } else if waits <= HARDLY_WAITS && self.rung > 1 && down {
             self.step(self.rung - 1, window.cost());
-        } else if waits <= HARDLY_WAITS && self.rung == 1 && self.since_plain >= self.plain_again.unwrap_or(PLAIN_AGAIN)
-        {
-            self.step(0, window.cost());
         }
     }
 
+    /// Whether it is time to see again what plain costs, when a byte costs so much.
+    fn doubts_plain(&self, cost: f64) -> bool {
+        let nearly = cost >= NEARLY * self.plain_cost;
+        let (least, times) = if nearly {
+            (PLAIN_SOON, PLAIN_PRICE_SOON)
+        } else {
+            (self.plain_again.unwrap_or(PLAIN_AGAIN), PLAIN_PRICE)
+        };
+        let price = self.plain_cost * SETTLING_LEN as f64;
+        self.since_plain >= least && nanos(self.since_plain) >= f64::from(times) * price
+    }
+
     fn step(&mut self, to: usize, cost: f64) {
+        if self.rung == 0 {
+            self.plain_cost = cost;
+            self.since_plain = Duration::ZERO;
+        }
         self.trial = Some(Trial { from: self.rung, cost });
         self.rung = to;
         self.settling = SETTLING_LEN;
@@ -318,10 +343,9 @@ impl Window {
         self.worked + self.waited
     }
 
-    fn is_full(&self) -> bool {
+    fn is_full(&self, least: Duration) -> bool {
         let time = self.time();
-        (time >= WINDOW_TIME && self.content >= WINDOW_LEN)
-            || (time >= WINDOW_TIME_MAX && self.content >= WINDOW_LEN_MIN)
+        (time >= least && self.content >= WINDOW_LEN) || (time >= WINDOW_TIME_MAX && self.content >= WINDOW_LEN_MIN)
     }
 
     /// Nanoseconds a byte of content.

@@ -196,6 +196,28 @@ fn a_link_that_becomes_fast_is_left_plain_in_the_end() {
 }
 
 #[test]
+fn what_was_gained_and_is_gone_is_noticed_soon() {
+    // The other lanes' traffic made the link look slow for a moment; what limits is the receiver.
+    let mut lane = Lane::new(Compress::Auto);
+    lane.send(128, &slow(1_000, TEXT));
+    assert!(lane.level().is_some());
+    lane.send(512, &World { receiver: 16.0, ..LOOPBACK });
+    assert_eq!(lane.level(), None);
+}
+
+#[test]
+fn to_see_whether_plain_would_do_costs_a_slow_link_little() {
+    for mb in [20, 200, 1_000] {
+        let world = slow(mb, TEXT);
+        let mut lane = Lane::new(Compress::Auto);
+        lane.send(256, &world);
+        let cost = lane.send(16 * 1_024, &world);
+        let least = (0.136 * world.link).max(2.35);
+        assert!(cost < least * 1.12, "{mb} Mbit: {cost} ns a byte, {least} at the best");
+    }
+}
+
+#[test]
 fn on_a_very_slow_link_the_first_mebibytes_decide() {
     let mut lane = Lane::new(Compress::Auto);
     lane.send(32, &slow(8, TEXT));
