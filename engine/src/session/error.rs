@@ -79,7 +79,7 @@ impl SessionError {
         match self {
             Self::Connect(e) => e.may_pass(),
             Self::Greet(e) => e.may_pass(),
-            Self::Link(LinkError::Malformed(_)) => false,
+            Self::Link(LinkError::Malformed(_) | LinkError::Preamble(_)) => false,
             Self::Link(LinkError::Closed | LinkError::Silent | LinkError::Io(_)) => true,
             Self::Refused { reason, .. } => reason.may_pass(),
             // A peer that was stopped, perhaps to be moved to another machine, comes back.

@@ -61,6 +61,17 @@ pub async fn greet(stream: &mut Stream) -> Result<u16, GreetError> {
     greet_within(stream, &[], Timing::default()).await
 }
 
+/// Says preamble and `hello`, a whole frame, which is counted in `meter`, and waits for nothing: what the peer says is for
+/// [`super::Inbox::unanswered`].
+///
+/// # Errors
+/// When the connection is broken already.
+pub async fn greet_blindly(stream: &mut Stream, hello: &[u8], meter: &Meter) -> Result<(), GreetError> {
+    send(stream, hello).await.map_err(GreetError::Io)?;
+    meter.count_sent(hello.len());
+    Ok(())
+}
+
 /// [`greet`] that does not wait for the peer's preamble before it says `hello`, a whole frame, which is counted in `meter`:
 /// one round trip less. A peer of another version does not read that far.
 ///

@@ -37,7 +37,7 @@ pub use address::{AddressError, Host, HostPort, ProxyUrl, Target};
 pub use certificate::{Date, Role};
 pub use connect::{Connector, ConnectorError};
 pub use failure::{ConnectError, Distrust, NetworkError, classify};
-pub use greet::{GreetError, greet, greet_with};
+pub use greet::{GreetError, greet, greet_blindly, greet_with};
 pub use identity::{Identity, IdentityError};
 pub use keygen::{KeygenError, keygen};
 pub use link::{Closed, Inbox, LinkError, Outbox, open, open_with};

@@ -20,10 +20,21 @@ use super::{Dial, SendVolume};
 /// How long a connection may stand before its first word: the receiver lets it go after `HANDSHAKE_DEADLINE`.
 const EARLY_MAX: Duration = Duration::from_secs(5);
 
+/// What is made of a lane before the receiver has answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// It carries content at once, a round trip earlier; should it not be welcome, the session ends.
+    Trusting,
+    /// It waits, and one that is not welcome is done without.
+    Careful,
+}
+
 /// A lane as opened.
 pub(super) struct Lane {
     pub outbox: Outbox,
     pub inbox: Inbox,
+    /// Whether the receiver has said that it takes it.
+    pub is_welcome: bool,
 }
 
 /// A connection that is to become a lane, and since when it stands; given up when nobody waits for it.
@@ -50,13 +61,14 @@ pub(super) async fn open_lanes(
     job: &SendVolume,
     welcome: &Welcome,
     dialled: Vec<Dialled>,
+    manner: Manner,
 ) -> Result<Vec<Lane>, SessionError> {
     let mut lanes = Vec::new();
     let mut opening = JoinSet::new();
     for (lane, dialled) in (0..welcome.lanes).zip(dialled) {
         let (dial, meter, pace) = (job.dial.clone(), Arc::clone(&job.meter), job.pace.clone());
         let hello = LaneHello { epoch: welcome.epoch, token: welcome.token, lane };
-        opening.spawn(async move { open_lane(&dial, dialled, (meter, pace), hello).await });
+        opening.spawn(async move { open_lane(&dial, dialled, (meter, pace), hello, manner).await });
     }
     let mut failure = None;
     while let Some(opened) = opening.join_next().await {
@@ -83,19 +95,26 @@ async fn open_lane(
     mut dialled: Dialled,
     (meter, pace): (Arc<tunnel::Meter>, Option<Arc<tunnel::Pace>>),
     hello: LaneHello,
+    manner: Manner,
 ) -> Result<Lane, SessionError> {
     let gone = SessionError::Internal("a connecting task ended without a word");
     let mut stream = match (&mut dialled.0).await.map_err(|_| gone)?? {
         (stream, since) if since.elapsed() < EARLY_MAX => stream,
         _ => dial.dial().await?,
     };
-    tunnel::greet_with(&mut stream, &Message::LaneHello(hello).encode(), &meter).await?;
+    let hello = Message::LaneHello(hello).encode();
+    if manner == Manner::Trusting {
+        tunnel::greet_blindly(&mut stream, &hello, &meter).await?;
+        let (outbox, inbox) = tunnel::open(stream, meter, pace);
+        return Ok(Lane { outbox, inbox: inbox.unanswered(), is_welcome: false });
+    }
+    tunnel::greet_with(&mut stream, &hello, &meter).await?;
     let (outbox, mut inbox) = tunnel::open(stream, meter, pace);
     let frame = tokio::time::timeout(limits::HANDSHAKE_DEADLINE, inbox.recv())
         .await
         .map_err(|_| SessionError::Link(tunnel::LinkError::Silent))??;
     match Message::decode(&frame)? {
-        Message::LaneWelcome => Ok(Lane { outbox, inbox }),
+        Message::LaneWelcome => Ok(Lane { outbox, inbox, is_welcome: true }),
         Message::Refuse(refuse) => Err(SessionError::Refused { reason: refuse.reason, text: refuse.text }),
         _ => Err(SessionError::Protocol("its first message on a data connection is no answer".to_owned())),
     }
@@ -134,7 +153,7 @@ impl<'a> Wider<'a> {
             let (dial, meter, pace) = (&self.job.dial, Arc::clone(&self.job.meter), self.job.pace.clone());
             let hello = self.hello;
             self.hello.lane += 1;
-            match open_lane(dial, dial_lane(dial), (meter, pace), hello).await {
+            match open_lane(dial, dial_lane(dial), (meter, pace), hello, Manner::Careful).await {
                 Ok(lane) => {
                     self.job.connections.fetch_add(1, Relaxed);
                     tracing::info!(lanes = self.hello.lane, "the lanes wait for the way: one more");

@@ -21,7 +21,7 @@ use crate::wire::{FEATURE_BASELINE, FEATURE_ZSTD, Hello, Message, Report, Welcom
 use super::book::Book;
 use super::context::{ChangedPaths, Sending};
 use super::feed::Feed;
-use super::lanes::{Lane, Wider, dial_lanes, open_lanes};
+use super::lanes::{Lane, Manner, Wider, dial_lanes, open_lanes};
 use super::passes::{Passes, Reply};
 use super::reader::Reader;
 use super::shrink::Shrinker;
@@ -38,6 +38,7 @@ pub async fn run(job: &SendVolume) -> Result<Report, SessionError> {
     let early = (!job.dialled.swap(true, Relaxed)).then(|| dial_lanes(job));
     let vantage = vantage(job);
     let (control, mut inbox) = introduce(job, nonce, vantage).await?;
+    let manner = if early.is_some() { Manner::Trusting } else { Manner::Careful };
     let lanes = early.unwrap_or_else(|| dial_lanes(job));
     let welcome = receive_welcome(&mut inbox).await?;
     for note in &welcome.notes {
@@ -47,7 +48,7 @@ pub async fn run(job: &SendVolume) -> Result<Report, SessionError> {
         return Err(SessionError::Protocol("it takes up a feature that was not offered".to_owned()));
     }
     let (baseline, remembers) = baseline(&welcome);
-    let lanes = open_lanes(job, &welcome, lanes).await?;
+    let lanes = open_lanes(job, &welcome, lanes, manner).await?;
     let fate = Fate::new();
     let sending = Arc::new(Sending {
         fate: fate.clone(),
@@ -234,7 +235,7 @@ async fn converse(
 
 /// Starts a lane's reading thread, and listens to what is acknowledged on it.
 fn begin_lane(lane: Lane, sending: &Arc<Sending>, feed: &Arc<Feed>, crew: &Crew, tasks: &mut JoinSet<()>) -> Outbox {
-    let Lane { outbox, inbox } = lane;
+    let Lane { outbox, inbox, is_welcome } = lane;
     let credit = Arc::new(LaneCredit::default());
     let reader = Reader {
         sending: Arc::clone(sending),
@@ -245,7 +246,7 @@ fn begin_lane(lane: Lane, sending: &Arc<Sending>, feed: &Arc<Feed>, crew: &Crew,
         shrinker: Mutex::new(Shrinker::new(sending.compress)),
     };
     crew.spawn("ferry-read", move || reader.run());
-    tasks.spawn(acknowledgements(inbox, credit, Arc::clone(sending)));
+    tasks.spawn(acknowledgements((inbox, is_welcome), credit, Arc::clone(sending)));
     outbox
 }
 
@@ -302,11 +303,18 @@ fn reply(replies: &mpsc::SyncSender<Reply>, reply: Reply) -> Result<(), SessionE
 }
 
 /// What the receiver says on a lane: how much it has taken.
-async fn acknowledgements(mut inbox: Inbox, credit: Arc<LaneCredit>, sending: Arc<Sending>) {
+async fn acknowledgements((mut inbox, mut is_welcome): (Inbox, bool), credit: Arc<LaneCredit>, sending: Arc<Sending>) {
     loop {
         let next = async { Ok::<_, SessionError>(Message::decode(&inbox.recv().await?)?) };
         let error = match next.await {
-            Ok(Message::Ack(total)) if credit.acknowledge(total) => continue,
+            Ok(Message::LaneWelcome) if !is_welcome => {
+                is_welcome = true;
+                continue;
+            }
+            Ok(Message::Refuse(refuse)) if !is_welcome => {
+                SessionError::Refused { reason: refuse.reason, text: refuse.text }
+            }
+            Ok(Message::Ack(total)) if is_welcome && credit.acknowledge(total) => continue,
             Ok(Message::Abort { outcome, text }) => SessionError::Aborted { outcome, text },
             Ok(_) => SessionError::Protocol("it sent something else than a true acknowledgement".to_owned()),
             Err(error) => error,

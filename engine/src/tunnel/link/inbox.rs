@@ -16,7 +16,7 @@ use super::halves::{Cord, ReadSide};
 use crate::tunnel::pace::Meter;
 use crate::tunnel::timing::Timing;
 use crate::types::limits::{FRAME_LEN_MAX, HELLO_LEN_MAX, SILENCE_MAX};
-use crate::wire::{Frame, FrameKind, Message, WireError, frame_len};
+use crate::wire::{Frame, FrameKind, Message, PREAMBLE_LEN, PreambleError, WireError, agree, frame_len};
 
 /// Bytes of the length before each frame.
 const PREFIX_LEN: usize = 4;
@@ -37,6 +37,7 @@ pub struct Inbox {
     prefix: Vec<u8>,
     body: Vec<u8>,
     ended: bool,
+    awaits_preamble: bool,
 }
 
 /// Why there is no further frame.
@@ -51,6 +52,9 @@ pub enum LinkError {
     /// It broke, possibly in the middle of a frame.
     #[error("the connection broke")]
     Io(#[source] io::Error),
+    /// Something else listens there, or another version.
+    #[error("the peer answered, but cannot be spoken to")]
+    Preamble(#[from] PreambleError),
     /// Not a frame, or a longer one than there may be.
     #[error("the peer sent something that is not a frame")]
     Malformed(#[from] WireError),
@@ -67,6 +71,7 @@ impl Inbox {
             prefix: Vec::with_capacity(PREFIX_LEN),
             body: Vec::new(),
             ended: false,
+            awaits_preamble: false,
         }
     }
 
@@ -77,6 +82,13 @@ impl Inbox {
     /// [`LinkError`]; from then on it is always [`LinkError::Closed`].
     pub async fn recv(&mut self) -> Result<Frame, LinkError> {
         self.recv_at_most(FRAME_LEN_MAX).await
+    }
+
+    /// The peer's preamble has not come yet: it is read before the first frame.
+    #[must_use]
+    pub fn unanswered(mut self) -> Self {
+        self.awaits_preamble = true;
+        self
     }
 
     /// Memory for the next frame, where none of it has arrived yet and this has room for more.
@@ -111,7 +123,10 @@ impl Inbox {
         if self.ended {
             return Err(LinkError::Closed);
         }
-        let received = self.receive(max).await;
+        let received = match self.preamble().await {
+            Ok(()) => self.receive(max).await,
+            Err(error) => Err(error),
+        };
         if received.is_err() {
             self.ended = true;
             if self.cord.is_cut() {
@@ -119,6 +134,23 @@ impl Inbox {
             }
         }
         received
+    }
+
+    /// Reads the peer's preamble if it is still to come. May be dropped without losing a byte, as everything here.
+    async fn preamble(&mut self) -> Result<(), LinkError> {
+        while self.awaits_preamble {
+            let Self { reader, prefix, heard, timing, .. } = self;
+            if hear(reader, prefix, PREAMBLE_LEN, *heard, timing.silence_max).await? == 0 {
+                return Err(LinkError::Closed);
+            }
+            *heard = Instant::now();
+            if let Ok(theirs) = <[u8; PREAMBLE_LEN]>::try_from(prefix.as_slice()) {
+                agree(theirs)?;
+                prefix.clear();
+                self.awaits_preamble = false;
+            }
+        }
+        Ok(())
     }
 
     async fn receive(&mut self, max: usize) -> Result<Frame, LinkError> {
