@@ -349,6 +349,8 @@ fn what_is_mounted_over_a_name_is_looked_at() -> Result<()> {
             let mounts = [("a/one", "b"), ("a/two/file 5", "a/one/file 5")]
                 .map(|(from, over)| Mount::bind(&elsewhere.join(from), &side.join(over)));
             ensure!(mounts.iter().all(Result::is_ok), "a mount was refused: {mounts:?}");
+            // What this run brings lands on what is mounted, and goes away with it.
+            set(&source.join("b/file 2"), "user.where", b"while mounted")?;
             run()?;
             drop(mounts);
             run()?;

@@ -9,7 +9,7 @@ use ferry_tests::ferry::Ferry;
 use ferry_tests::report::Report;
 use ferry_tests::scene::{Scene, within};
 use ferry_tests::trees::Seed;
-use ferry_tests::{Result, ensure};
+use ferry_tests::{Context, Result, ensure};
 
 /// A file of so many bytes with these names below `source`.
 fn group(source: &Path, names: &[&str], seed: u64, len: usize) -> Result<()> {
@@ -211,6 +211,36 @@ fn random_changes_of_groups_and_of_their_files_converge() -> Result<()> {
             let more: &[&str] = if seed.once_in(3) { &["--delete", "--checksum"] } else { &["--delete"] };
             converges(scene, &source, &destination, more)?;
             compare::equal(&source, &destination)?;
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn a_name_that_was_not_looked_at_is_held_against_a_leader_that_was() -> Result<()> {
+    // With a ctime baseline: new files in two directories one above the other make all in the lower one be looked at, the
+    // group's leader too. Its other name is not, and is another file at the destination.
+    within(60, |scene| {
+        let (ferry, source, destination) = (Ferry::new(scene)?, scene.path("source"), scene.path("destination"));
+        let state = scene.path("state");
+        std::fs::create_dir_all(source.join("a/one"))?;
+        std::fs::create_dir_all(source.join("b"))?;
+        std::fs::write(source.join("a/one/name"), "12345")?;
+        std::fs::hard_link(source.join("a/one/name"), source.join("b/name"))?;
+        for round in 0..2 {
+            std::thread::sleep(std::time::Duration::from_millis(60));
+            let more = ["--state", state.to_str().context("a path")?];
+            let entries = ferry.sync(&source, &destination, &more)?.exits(0)?.report()?.entries;
+            compare::equal(&source, &destination).with_context(|| format!("round {round}"))?;
+            ensure!(round == 0 || entries.scanned == 8, "{entries:?}");
+            let theirs = destination.join("b/name");
+            let modified = std::fs::metadata(&theirs)?.modified()?;
+            for dir in ["a", "a/one", "b"] {
+                std::fs::write(source.join(dir).join("new"), "new")?;
+            }
+            std::fs::remove_file(&theirs)?;
+            std::fs::write(&theirs, "12345")?;
+            std::fs::File::open(&theirs)?.set_modified(modified)?;
         }
         Ok(())
     })
