@@ -20,6 +20,9 @@ use super::{Dial, SendVolume};
 /// How long a connection may stand before its first word: the receiver lets it go after `HANDSHAKE_DEADLINE`.
 const EARLY_MAX: Duration = Duration::from_secs(5);
 
+/// The control connection knocks first: who takes one after the other should hear the hello, not wait for a lane's.
+const CONTROL_FIRST: Duration = Duration::from_millis(2);
+
 /// What is made of a lane before the receiver has answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Manner {
@@ -46,14 +49,17 @@ impl Drop for Dialled {
     }
 }
 
-fn dial_lane(dial: &Dial) -> Dialled {
+fn dial_lane(dial: &Dial, pause: Duration) -> Dialled {
     let dial = dial.clone();
-    Dialled(tokio::spawn(async move { Ok((dial.dial().await?, Instant::now())) }))
+    Dialled(tokio::spawn(async move {
+        tokio::time::sleep(pause).await;
+        Ok((dial.dial().await?, Instant::now()))
+    }))
 }
 
 /// Begins to connect the lanes before the receiver has answered the hello, which saves two or three round trips.
 pub(super) fn dial_lanes(job: &SendVolume) -> Vec<Dialled> {
-    (0..job.lanes).map(|_| dial_lane(&job.dial)).collect()
+    (0..job.lanes).map(|_| dial_lane(&job.dial, CONTROL_FIRST)).collect()
 }
 
 /// Opens the lanes; the first must stand, a further one may be refused by what lies between.
@@ -153,7 +159,7 @@ impl<'a> Wider<'a> {
             let (dial, meter, pace) = (&self.job.dial, Arc::clone(&self.job.meter), self.job.pace.clone());
             let hello = self.hello;
             self.hello.lane += 1;
-            match open_lane(dial, dial_lane(dial), (meter, pace), hello, Manner::Careful).await {
+            match open_lane(dial, dial_lane(dial, Duration::ZERO), (meter, pace), hello, Manner::Careful).await {
                 Ok(lane) => {
                     self.job.connections.fetch_add(1, Relaxed);
                     tracing::info!(lanes = self.hello.lane, "the lanes wait for the way: one more");
