@@ -44,7 +44,7 @@ pub struct Passes {
     pub clears_first: bool,
     next_batch: u64,
     number: u32,
-    /// When the last transfer pass began, unless something in it was odd.
+    /// When the last transfer pass began.
     listed: Option<Moment>,
 }
 
@@ -78,9 +78,7 @@ impl Passes {
             }
             repeated += u32::from(!again);
         }
-        if self.sending.changed.any() || self.sending.mounted.load(Relaxed) {
-            self.listed = None;
-        }
+        let listed = self.baseline();
         self.report_changed();
         if verifies {
             self.sending.progress.enter(Phase::Verifying);
@@ -90,12 +88,18 @@ impl Passes {
         self.sending.progress.enter(Phase::Syncing);
         self.sending.tell_problems();
         let problems = self.sending.tally.problems_total();
-        let listed = self.listed.filter(|_| self.sending.remembers && problems == 0);
-        self.sending.post(&Message::Finish { problems, listed });
+        self.sending.post(&Message::Finish { problems, listed: listed.filter(|_| problems == 0) });
         match self.reply()? {
             Reply::Report(report) => Ok(self.part(*report)),
             Reply::PassDone { .. } => Err(self.out_of_place()),
         }
+    }
+
+    /// When the last transfer pass began, if that may be a baseline for the receiver: nothing in it was odd so far.
+    fn baseline(&self) -> Option<Moment> {
+        let sending = &self.sending;
+        let odd = sending.changed.any() || sending.mounted.load(Relaxed) || sending.tally.problems_total() > 0;
+        self.listed.filter(|_| sending.remembers && !odd)
     }
 
     /// The report is here. What we met after we said that there was nothing is told by our own report.
@@ -130,7 +134,7 @@ impl Passes {
             self.count(&end);
         }
         end.last = may_be_last && !sending.changed.any() && sending.tally.problems_total() == 0;
-        end.listed = self.listed.filter(|_| end.last && sending.remembers);
+        end.listed = self.baseline().filter(|_| end.last);
         let last = end.last;
         sending.post(&Message::PassEnd(end));
         if kind == PassKind::Transfer && sending.options.delete {
