@@ -83,7 +83,7 @@ impl Chaos {
         self.shared.swallow.store(swallow, Ordering::Relaxed);
     }
 
-    /// Bytes a second towards the receiver, all connections together; 0 is no limit.
+    /// Bytes a second towards the receiver, each connection by itself; 0 is no limit.
     pub fn throttle(&self, rate: u64) {
         self.shared.rate.store(rate, Ordering::Relaxed);
     }
