@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::Serving;
-use crate::delta::{Compressor, content_digest, session_key};
+use crate::delta::{Compressor, content_digest, diff, session_key, sketch};
 use crate::session::stop::Stop;
 use crate::tunnel::{self, Inbox, Meter, Outbox, memory_pair};
 use crate::types::{
@@ -14,8 +14,9 @@ use crate::types::{
     SourceInstance, StatePlace, Timestamp, VolumeName, Xattrs,
 };
 use crate::wire::{
-    BatchEncoder, FEATURE_ZSTD, Hello, LaneHello, ListEnd, Message, PackItem, Pass, PassEnd, PassKind, RootEntry,
-    compressed_pack_frame,
+    BatchEncoder, Coding, DataHead, FEATURE_ZSTD, FileEnd, FileState, Have, Hello, LaneHello, ListEnd, Message,
+    PackItem, Pass, PassEnd, PassKind, RootEntry, Run, RunKind, Runs, Welcome, compressed_pack_frame, data_frame,
+    delta_frame,
 };
 
 fn hello(features: u64) -> Message {
@@ -215,4 +216,102 @@ async fn a_sender_that_says_when_it_listed_though_nobody_asked_is_refused() {
     assert!(text.contains("was not asked"), "{text}");
     let text = answer("listed at the end", &[Message::Finish { problems: 0, listed }.encode()]).await;
     assert!(text.contains("was not asked"), "{text}");
+}
+
+/// The next message that is no leaves, within ten seconds.
+async fn hear(inbox: &mut Inbox) -> Message {
+    let heard = async {
+        loop {
+            match Message::decode(&inbox.recv().await.unwrap()).unwrap() {
+                Message::Leaves(_) | Message::BatchDone(_) => continue,
+                message => return message,
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), heard).await.expect("the receiver said nothing")
+}
+
+/// Lists a file of that size in a pass, and whether the receiver would take content from elsewhere in what it has.
+async fn listed(control: &Outbox, inbox: &mut Inbox, number: u32, size: u64) -> bool {
+    let mut encoder = BatchEncoder::new(BatchId(number.into()), DirId(0));
+    encoder.push(&file(size));
+    control.post(pass(number)).unwrap();
+    control.post(encoder.finish(ListEnd::Complete)).unwrap();
+    match hear(inbox).await {
+        Message::Need(need) => matches!(need.items[0].have, Have::Basis { movable: true, .. }),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Ends the file and the pass; whether the receiver wants another pass.
+async fn ended(control: &Outbox, lane: &Outbox, inbox: &mut Inbox, number: u32, size: u64) -> bool {
+    let (batch, index) = (BatchId(number.into()), EntryIndex(0));
+    lane.post(Message::FileEnd(FileEnd { batch, index, state: FileState::AsScanned, size }).encode()).unwrap();
+    let end = PassEnd { entries: 1, bytes: size, source_empty: false, last: false, listed: None };
+    control.post(Message::PassEnd(end).encode()).unwrap();
+    match hear(inbox).await {
+        Message::PassDone { again } => again,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_delta_that_makes_something_else_is_not_written_and_none_is_taken_again() {
+    const LEN: usize = 1 << 20;
+    const PART: usize = 1 << 16;
+    let path = std::env::temp_dir().join(format!("ferry-session-delta-{}", std::process::id()));
+    std::fs::create_dir(&path).unwrap();
+    let old: Vec<u8> = (0..LEN).map(|n| (n / 7) as u8).collect();
+    let mut new = old.clone();
+    new[1_000] ^= 1;
+    std::fs::write(path.join("file"), &old).unwrap();
+    let (door, connections) = mpsc::channel(4);
+    let (run, name) = (RunId::new("hostile").unwrap(), VolumeName::new("sync").unwrap());
+    let serving = tokio::spawn(
+        Serving::local(run, connections, (name, path.clone(), StatePlace::None), Arc::default(), Stop::new()).serve(),
+    );
+    let (control, mut inbox) = connect(&door).await;
+    control.post(hello(0).encode()).unwrap();
+    let Message::Welcome(Welcome { epoch, token, nonce, .. }) = hear(&mut inbox).await else { panic!("no welcome") };
+    let (lane, _lane_inbox) = connect(&door).await;
+    lane.post(Message::LaneHello(LaneHello { epoch, token, lane: 0 }).encode()).unwrap();
+    let key = session_key(&[2; 16], &nonce, epoch);
+
+    assert!(listed(&control, &mut inbox, 0, LEN as u64).await, "nothing is taken from elsewhere");
+    let mut head = DataHead {
+        batch: BatchId(0),
+        index: EntryIndex(0),
+        offset: 0,
+        len: PART as u32,
+        coding: Coding::Plain,
+        beside: true,
+    };
+    let delta = diff(&sketch(&old[..PART]), PART as u64, &new[..PART]).unwrap();
+    assert!(delta.len() < PART);
+    // What a collision of the signature's digests would look like: the delta makes other bytes than those that were read.
+    let wrong = |said: &[u8]| content_digest(&key, said, &old[..PART]);
+    lane.post(delta_frame(&head, (0, PART as u64), &delta, wrong)).unwrap();
+    let rest = Run { kind: RunKind::Copy, len: (LEN - PART) as u64 };
+    let runs = Runs { batch: head.batch, index: head.index, offset: PART as u64, runs: vec![rest], beside: true };
+    lane.post(Message::Runs(runs).encode()).unwrap();
+    assert!(ended(&control, &lane, &mut inbox, 0, LEN as u64).await, "no second pass is asked for");
+    assert_eq!(std::fs::read(path.join("file")).unwrap(), old);
+
+    assert!(!listed(&control, &mut inbox, 1, LEN as u64).await, "a delta is taken again");
+    (head.batch, head.beside, head.len) = (BatchId(1), false, (LEN / 4) as u32);
+    for part in new.chunks(LEN / 4) {
+        let fill = |into: &mut [u8]| -> Result<(), ()> {
+            into.copy_from_slice(part);
+            Ok(())
+        };
+        let frame = data_frame(Vec::new(), &head, fill, |said, held| content_digest(&key, said, held)).unwrap();
+        lane.post(frame).unwrap();
+        head.offset += part.len() as u64;
+    }
+    assert!(!ended(&control, &lane, &mut inbox, 1, LEN as u64).await);
+    assert_eq!(std::fs::read(path.join("file")).unwrap(), new);
+    control.kill();
+    drop((door, control, lane));
+    serving.await.unwrap();
+    std::fs::remove_dir_all(path).unwrap();
 }
