@@ -104,6 +104,8 @@ impl SessionError {
         match self {
             Self::Connect(e) => e.outcome(),
             Self::Greet(e) => e.outcome(),
+            // As in a greeting: waiting does not help.
+            Self::Link(LinkError::Preamble(_)) => Outcome::Refused,
             Self::Link(_) => Outcome::Network,
             Self::Refused { .. } | Self::TakenOver => Outcome::Refused,
             // The signal was the peer's; to us it is a peer that went away.
@@ -134,5 +136,19 @@ impl SessionError {
             cause = inner.source();
         }
         sentence
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::PreambleError;
+
+    #[test]
+    fn another_protocol_is_refused_for_good_also_where_it_is_found_late() {
+        let late = SessionError::Link(LinkError::Preamble(PreambleError::NotFerry));
+        assert_eq!((late.outcome(), late.may_pass()), (Outcome::Refused, false));
+        let broken = SessionError::Link(LinkError::Closed);
+        assert_eq!((broken.outcome(), broken.may_pass()), (Outcome::Network, true));
     }
 }
