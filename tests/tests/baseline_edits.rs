@@ -7,6 +7,7 @@ use std::time::Duration;
 use ferry_tests::compare;
 use ferry_tests::ferry::Ferry;
 use ferry_tests::place::Place;
+use ferry_tests::report::Entries;
 use ferry_tests::scene::{Scene, within};
 use ferry_tests::trees::everything::acl;
 use ferry_tests::trees::{self, Seed};
@@ -136,6 +137,13 @@ fn date(root: &Path) -> Result<()> {
     found.iter().rev().try_for_each(|path| Place::open(path)?.time(b".", MOMENT))
 }
 
+/// A run that ends clean, with equal trees.
+fn equal_run(ferry: &Ferry<'_>, [source, destination]: [&Path; 2], more: &[&str]) -> Result<Entries> {
+    let entries = ferry.sync(source, destination, more)?.exits(0)?.report()?.entries;
+    compare::equal(source, destination)?;
+    Ok(entries)
+}
+
 fn scripts(scene: &Scene, first: u64, count: u64) -> Result<u64> {
     let (ferry, mut trusted) = (Ferry::new(scene)?, 0);
     for number in first..first + count {
@@ -148,12 +156,9 @@ fn scripts(scene: &Scene, first: u64, count: u64) -> Result<u64> {
         for round in 0..7 {
             let told = || format!("seed {number}, round {round}");
             std::thread::sleep(TICK);
-            let entries = ferry.sync(&source, &destination, &more)?.exits(0).with_context(told)?.report()?.entries;
-            compare::equal(&source, &destination).with_context(told)?;
-            trusted += entries.trusted_attributes;
+            trusted += equal_run(&ferry, [&source, &destination], &more).with_context(told)?.trusted_attributes;
             std::thread::sleep(TICK);
-            let again = ferry.sync(&source, &destination, &more)?.exits(0).with_context(told)?.report()?.entries;
-            compare::equal(&source, &destination).with_context(told)?;
+            let again = equal_run(&ferry, [&source, &destination], &more).with_context(told)?;
             ensure!(again.trusted_attributes == again.scanned, "{}: not all was trusted: {again:?}", told());
             ensure!(again.created + again.updated + again.deleted == 0, "{}: {again:?}", told());
             std::thread::sleep(TICK);
@@ -197,9 +202,7 @@ fn random_trees_and_edits_leave_no_difference_with_a_baseline() -> Result<()> {
             for round in 0..5 {
                 let told = || format!("seed {number}, round {round}");
                 std::thread::sleep(TICK);
-                let entries = ferry.sync(&source, &destination, &more)?.exits(0).with_context(told)?.report()?.entries;
-                compare::equal(&source, &destination).with_context(told)?;
-                trusted += entries.trusted_attributes;
+                trusted += equal_run(&ferry, [&source, &destination], &more).with_context(told)?.trusted_attributes;
                 std::thread::sleep(TICK);
                 trees::edit(&source, &mut seed, 10)?;
             }

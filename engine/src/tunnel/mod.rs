@@ -40,7 +40,7 @@ pub use failure::{ConnectError, Distrust, NetworkError, classify};
 pub use greet::{GreetError, greet, greet_blindly, greet_with};
 pub use identity::{Identity, IdentityError};
 pub use keygen::{KeygenError, keygen};
-pub use link::{Closed, Inbox, LinkError, Outbox, open, open_with};
+pub use link::{Closed, Inbox, LinkError, Outbox, Spare, open, open_with};
 pub use pace::{Meter, Pace};
 pub use provider::random_bytes;
 pub use proxy::ProxyError;

@@ -180,20 +180,15 @@ fn digest(_: &[u8], _: &[u8]) -> Digest {
     Digest([0xdd; 32])
 }
 
+const HEAD: DataHead =
+    DataHead { batch: BatchId(130), index: EntryIndex(6), offset: 65_536, len: 3, coding: Coding::Plain, beside: true };
+
 pub(super) fn data() -> Vec<u8> {
-    let head = DataHead {
-        batch: BatchId(130),
-        index: EntryIndex(6),
-        offset: 65_536,
-        len: 3,
-        coding: Coding::Plain,
-        beside: true,
-    };
     let fill = |bytes: &mut [u8]| -> Result<(), ()> {
         bytes.copy_from_slice(b"abc");
         Ok(())
     };
-    data_frame(Vec::new(), &head, fill, digest).unwrap()
+    data_frame(Vec::new(), &HEAD, fill, digest).unwrap()
 }
 
 const ITEMS: [(EntryIndex, PackItem); 6] = [
@@ -216,13 +211,5 @@ pub(super) fn compressed_pack() -> Vec<u8> {
 
 /// Data, compressed likewise.
 pub(super) fn compressed_data() -> Vec<u8> {
-    let head = DataHead {
-        batch: BatchId(130),
-        index: EntryIndex(6),
-        offset: 65_536,
-        len: 3,
-        coding: Coding::Plain,
-        beside: true,
-    };
-    compressed_frame(&head, b"zs", |said| digest(said, &[]))
+    compressed_frame(&HEAD, b"zs", |said| digest(said, &[]))
 }

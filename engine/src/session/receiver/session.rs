@@ -459,7 +459,7 @@ async fn take_lanes(mut admitted: lanes::Receiver<AdmittedLane>, receiving: Arc<
 /// What comes on a lane, into its writer's queue.
 async fn read_lane(mut inbox: Inbox, queue: Arc<LaneQueue>, receiving: Arc<Receiving>) {
     loop {
-        inbox.reuse(queue.spare());
+        inbox.reuse(queue.spare.take());
         match inbox.recv().await {
             Ok(frame) => {
                 if queue.push(frame) {

@@ -1,12 +1,15 @@
 //! A sender that breaks the rules, speaking the wire by hand over memory: each breach ends its session with a word.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::Serving;
 use crate::delta::{Compressor, content_digest, diff, session_key, sketch};
+use crate::session::report::RunReport;
 use crate::session::stop::Stop;
 use crate::tunnel::{self, Inbox, Meter, Outbox, memory_pair};
 use crate::types::{
@@ -58,6 +61,36 @@ fn file(size: u64) -> Entry {
     }
 }
 
+/// A receiver into a directory of its own, which is gone at the end.
+struct Scene {
+    path: PathBuf,
+    door: mpsc::Sender<tunnel::Stream>,
+    serving: JoinHandle<RunReport>,
+}
+
+impl Scene {
+    /// `files` stand there.
+    fn new(test: &str, files: &[(&str, &[u8])]) -> Self {
+        let path = std::env::temp_dir().join(format!("ferry-session-{test}-{}", std::process::id()));
+        for (file, content) in files {
+            std::fs::create_dir_all(&path).unwrap();
+            std::fs::write(path.join(file), content).unwrap();
+        }
+        let (door, connections) = mpsc::channel(4);
+        let (run, name) = (RunId::new("hostile").unwrap(), VolumeName::new("sync").unwrap());
+        let volume = (name, path.clone(), StatePlace::None);
+        let serving = tokio::spawn(Serving::local(run, connections, volume, Arc::default(), Stop::new()).serve());
+        Self { path, door, serving }
+    }
+
+    async fn end(self) {
+        let Self { path, door, serving } = self;
+        drop(door);
+        serving.await.unwrap();
+        std::fs::remove_dir_all(path).unwrap();
+    }
+}
+
 async fn connect(door: &mpsc::Sender<tunnel::Stream>) -> (Outbox, Inbox) {
     let (mut ours, theirs) = memory_pair();
     door.send(theirs).await.unwrap();
@@ -80,13 +113,8 @@ async fn last_word(mut inbox: Inbox) -> (Outcome, String) {
 
 #[tokio::test]
 async fn a_sender_that_floods_control_while_contents_are_awaited_is_refused() {
-    let path = std::env::temp_dir().join(format!("ferry-session-{}", std::process::id()));
-    let (door, connections) = mpsc::channel(4);
-    let (run, name) = (RunId::new("hostile").unwrap(), VolumeName::new("sync").unwrap());
-    let serving = tokio::spawn(
-        Serving::local(run, connections, (name, path.clone(), StatePlace::None), Arc::default(), Stop::new()).serve(),
-    );
-    let (control, inbox) = connect(&door).await;
+    let scene = Scene::new("flood", &[]);
+    let (control, inbox) = connect(&scene.door).await;
     control.post(hello(0).encode()).unwrap();
     control.post(pass(0)).unwrap();
     control.post(batch(7)).unwrap();
@@ -101,9 +129,8 @@ async fn a_sender_that_floods_control_while_contents_are_awaited_is_refused() {
     let (outcome, text) = last_word(inbox).await;
     assert_eq!(outcome, Outcome::Failed);
     assert!(text.contains("did not wait"), "{text}");
-    drop((door, control));
-    serving.await.unwrap();
-    std::fs::remove_dir_all(path).unwrap();
+    drop(control);
+    scene.end().await;
 }
 
 /// Bytes of the file that is sent compressed.
@@ -111,20 +138,15 @@ const SIZE: usize = 1 << 16;
 
 /// Sends a file of zeros as one compressed pack: `payload` is made of the honest zstd frame. What the receiver says to that.
 async fn answer_to(test: &str, features: u64, payload: impl FnOnce(Vec<u8>) -> Vec<u8>) -> String {
-    let path = std::env::temp_dir().join(format!("ferry-session-{test}-{}", std::process::id()));
-    let (door, connections) = mpsc::channel(4);
-    let (run, name) = (RunId::new("hostile").unwrap(), VolumeName::new("sync").unwrap());
-    let serving = tokio::spawn(
-        Serving::local(run, connections, (name, path.clone(), StatePlace::None), Arc::default(), Stop::new()).serve(),
-    );
-    let (control, mut inbox) = connect(&door).await;
+    let scene = Scene::new(test, &[]);
+    let (control, mut inbox) = connect(&scene.door).await;
     control.post(hello(features).encode()).unwrap();
     let welcome = match Message::decode(&inbox.recv().await.unwrap()).unwrap() {
         Message::Welcome(welcome) => welcome,
         other => panic!("{other:?}"),
     };
     assert_eq!(welcome.features, features & FEATURE_ZSTD);
-    let (lane, _lane_inbox) = connect(&door).await;
+    let (lane, _lane_inbox) = connect(&scene.door).await;
     let lane_hello = LaneHello { epoch: welcome.epoch, token: welcome.token, lane: 0 };
     lane.post(Message::LaneHello(lane_hello).encode()).unwrap();
     control.post(pass(0)).unwrap();
@@ -145,12 +167,11 @@ async fn answer_to(test: &str, features: u64, payload: impl FnOnce(Vec<u8>) -> V
         }
     };
     let answer = tokio::time::timeout(Duration::from_secs(10), heard).await.expect("the receiver said nothing");
-    let written = std::fs::read(path.join("file")).unwrap_or_default();
+    let written = std::fs::read(scene.path.join("file")).unwrap_or_default();
     assert!(answer == "done" || written.is_empty(), "{} bytes were written", written.len());
     control.kill();
-    drop((door, control, lane));
-    serving.await.unwrap();
-    std::fs::remove_dir_all(path).unwrap();
+    drop((control, lane));
+    scene.end().await;
     answer
 }
 
@@ -182,20 +203,14 @@ async fn content_that_unfolds_to_something_else_ends_the_session() {
 
 /// What a receiver without a baseline says to these frames after a hello.
 async fn answer(place: &str, frames: &[Vec<u8>]) -> String {
-    let path = std::env::temp_dir().join(format!("ferry-session-{place}-{}", std::process::id()));
-    let (door, connections) = mpsc::channel(4);
-    let (run, name) = (RunId::new("hostile").unwrap(), VolumeName::new("sync").unwrap());
-    let serving = tokio::spawn(
-        Serving::local(run, connections, (name, path.clone(), StatePlace::None), Arc::default(), Stop::new()).serve(),
-    );
-    let (control, inbox) = connect(&door).await;
+    let scene = Scene::new(place, &[]);
+    let (control, inbox) = connect(&scene.door).await;
     control.post(hello(0).encode()).unwrap();
     frames.iter().for_each(|frame| control.post(frame.clone()).unwrap());
     let (outcome, text) = last_word(inbox).await;
     assert_eq!(outcome, Outcome::Failed);
-    drop((door, control));
-    serving.await.unwrap();
-    std::fs::remove_dir_all(path).unwrap();
+    drop(control);
+    scene.end().await;
     text
 }
 
@@ -259,21 +274,14 @@ async fn ended(control: &Outbox, lane: &Outbox, inbox: &mut Inbox, number: u32, 
 async fn a_delta_that_makes_something_else_is_not_written_and_none_is_taken_again() {
     const LEN: usize = 1 << 20;
     const PART: usize = 1 << 16;
-    let path = std::env::temp_dir().join(format!("ferry-session-delta-{}", std::process::id()));
-    std::fs::create_dir(&path).unwrap();
     let old: Vec<u8> = (0..LEN).map(|n| (n / 7) as u8).collect();
     let mut new = old.clone();
     new[1_000] ^= 1;
-    std::fs::write(path.join("file"), &old).unwrap();
-    let (door, connections) = mpsc::channel(4);
-    let (run, name) = (RunId::new("hostile").unwrap(), VolumeName::new("sync").unwrap());
-    let serving = tokio::spawn(
-        Serving::local(run, connections, (name, path.clone(), StatePlace::None), Arc::default(), Stop::new()).serve(),
-    );
-    let (control, mut inbox) = connect(&door).await;
+    let scene = Scene::new("delta", &[("file", &old)]);
+    let (control, mut inbox) = connect(&scene.door).await;
     control.post(hello(0).encode()).unwrap();
     let Message::Welcome(Welcome { epoch, token, nonce, .. }) = hear(&mut inbox).await else { panic!("no welcome") };
-    let (lane, _lane_inbox) = connect(&door).await;
+    let (lane, _lane_inbox) = connect(&scene.door).await;
     lane.post(Message::LaneHello(LaneHello { epoch, token, lane: 0 }).encode()).unwrap();
     let key = session_key(&[2; 16], &nonce, epoch);
 
@@ -295,7 +303,7 @@ async fn a_delta_that_makes_something_else_is_not_written_and_none_is_taken_agai
     let runs = Runs { batch: head.batch, index: head.index, offset: PART as u64, runs: vec![rest], beside: true };
     lane.post(Message::Runs(runs).encode()).unwrap();
     assert!(ended(&control, &lane, &mut inbox, 0, LEN as u64).await, "no second pass is asked for");
-    assert_eq!(std::fs::read(path.join("file")).unwrap(), old);
+    assert_eq!(std::fs::read(scene.path.join("file")).unwrap(), old);
 
     assert!(!listed(&control, &mut inbox, 1, LEN as u64).await, "a delta is taken again");
     (head.batch, head.beside, head.len) = (BatchId(1), false, (LEN / 4) as u32);
@@ -309,9 +317,8 @@ async fn a_delta_that_makes_something_else_is_not_written_and_none_is_taken_agai
         head.offset += part.len() as u64;
     }
     assert!(!ended(&control, &lane, &mut inbox, 1, LEN as u64).await);
-    assert_eq!(std::fs::read(path.join("file")).unwrap(), new);
+    assert_eq!(std::fs::read(scene.path.join("file")).unwrap(), new);
     control.kill();
-    drop((door, control, lane));
-    serving.await.unwrap();
-    std::fs::remove_dir_all(path).unwrap();
+    drop((control, lane));
+    scene.end().await;
 }

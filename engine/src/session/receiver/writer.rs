@@ -10,8 +10,8 @@ use crate::delta::{Decompressor, content_digest};
 use crate::session::error::SessionError;
 use crate::session::extent::Compared;
 use crate::session::fate::{Ended, Fate, LOOK_AGAIN, lock};
-use crate::tunnel::Outbox;
-use crate::types::limits::{DATA_LEN_MAX, LANE_ACK_EVERY, LANE_CREDIT};
+use crate::tunnel::{Outbox, Spare};
+use crate::types::limits::{LANE_ACK_EVERY, LANE_CREDIT};
 use crate::types::{BatchId, EntryIndex, Name, RelPath, Stage};
 use crate::volume::{self, FileWriter, Status};
 use crate::wire::{Coding, DataView, FileEnd, FileState, Frame, FrameKind, Message, PackItem, PackView, RunKind, Runs};
@@ -28,18 +28,16 @@ use super::links::Failure;
 pub struct LaneQueue {
     state: Mutex<Queue>,
     more: Arc<Condvar>,
+    /// Memory of frames that were written, for those that come.
+    pub spare: Spare,
 }
 
 #[derive(Debug, Default)]
 struct Queue {
     frames: VecDeque<Frame>,
     bytes: usize,
-    /// Memory of frames that were written, for those that come.
-    spare: Vec<Vec<u8>>,
 }
 
-/// Buffers that are kept: as many frames of data as are read while one is written.
-const SPARE_MAX: usize = 8;
 pub(super) const WRONG_DIGEST: &str = "content arrived with a wrong digest";
 
 /// What frames may weigh beyond the content they carry: heads, runs, ends.
@@ -48,7 +46,7 @@ const OVERHEAD_MAX: usize = 8 * 1_048_576;
 impl LaneQueue {
     /// No frames yet.
     pub fn new(fate: &Fate) -> Self {
-        Self { state: Mutex::default(), more: fate.bell() }
+        Self { state: Mutex::default(), more: fate.bell(), spare: Spare::default() }
     }
 
     /// Adds a frame. `false` when the peer sent more than its credit.
@@ -60,20 +58,6 @@ impl LaneQueue {
         drop(queue);
         self.more.notify_one();
         within
-    }
-
-    /// A frame was written: its memory, when it is worth it.
-    fn keep(&self, frame: Frame) {
-        let buffer = frame.into_buffer();
-        let mut queue = lock(&self.state);
-        if buffer.capacity() >= DATA_LEN_MAX && queue.spare.len() < SPARE_MAX {
-            queue.spare.push(buffer);
-        }
-    }
-
-    /// Memory for the next frame, empty when there is none.
-    pub fn spare(&self) -> Vec<u8> {
-        lock(&self.state).spare.pop().unwrap_or_default()
     }
 
     fn pop(&self, receiving: &Receiving) -> Result<Frame, Ended> {
@@ -118,7 +102,7 @@ impl Writer {
                 FrameKind::Runs | FrameKind::FileEnd => self.small(&frame)?,
                 _ => return Err(receiving.broke("it sent a message on a data connection that does not belong there")),
             }
-            self.queue.keep(frame);
+            self.queue.spare.keep(frame.into_buffer());
             self.acknowledge();
         }
     }

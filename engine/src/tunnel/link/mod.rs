@@ -11,17 +11,19 @@
 
 mod halves;
 mod inbox;
+mod spare;
 #[cfg(test)]
 mod tests;
 mod writer;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 pub use inbox::{Inbox, LinkError};
+pub use spare::Spare;
 
 use super::pace::{Meter, Pace};
 use super::stream::Stream;
@@ -77,26 +79,8 @@ pub fn open_with(stream: Stream, meter: Arc<Meter>, pace: Option<Arc<Pace>>, tim
     (Outbox { queue, places, link }, Inbox::new(read_side, cord, meter, timing))
 }
 
-/// Memory of frames that were written, for those that come: making and clearing it anew costs a tenth of a copy. Bounded by
-/// `PLACES`.
-#[derive(Debug, Default)]
-struct Spare(Mutex<Vec<Vec<u8>>>);
-
-impl Spare {
-    fn keep(&self, frame: Vec<u8>) {
-        let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if spare.len() < PLACES {
-            spare.push(frame);
-        }
-    }
-
-    fn take(&self) -> Vec<u8> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
-    }
-}
-
 impl Outbox {
-    /// The memory of a large frame that was written, with whatever it holds; empty when there is none.
+    /// The memory of a large frame that was sent as content, with whatever it holds; empty when there is none.
     #[must_use]
     pub fn spare(&self) -> Vec<u8> {
         self.link.spare.take()

@@ -10,7 +10,7 @@ use super::*;
 use crate::tunnel::stream::memory_pair;
 use crate::tunnel::tests::connected;
 use crate::types::limits::FRAME_LEN_MAX;
-use crate::wire::Frame;
+use crate::wire::{Frame, preamble};
 
 /// Nothing here takes this long; it only keeps a broken test from hanging.
 const AT_MOST: Duration = Duration::from_secs(30);
@@ -321,4 +321,53 @@ async fn a_pace_holds_for_all_connections_together_and_starves_no_ping() {
     // Half a megabyte at one a second, less the burst.
     assert!(since.elapsed() >= Duration::from_millis(440), "{:?}", since.elapsed());
     assert_eq!(meter.sent(), 2 * 250_004);
+}
+
+#[tokio::test]
+async fn a_preamble_that_comes_late_is_read_before_the_first_frame() {
+    let (ours, mut theirs) = memory_pair();
+    let (_outbox, inbox) = open_plain(ours);
+    let mut inbox = inbox.unanswered();
+    let bytes = [preamble().as_slice(), &frame(1, 9)].concat();
+    theirs.write_all(&bytes[..5]).await.unwrap();
+    // A recv that is dropped meanwhile loses nothing of it.
+    assert!(timeout(Duration::from_millis(50), inbox.recv()).await.is_err());
+    theirs.write_all(&bytes[5..]).await.unwrap();
+    assert_same(&timeout(AT_MOST, inbox.recv()).await.unwrap().unwrap(), &body(1, 9));
+}
+
+#[tokio::test]
+async fn who_speaks_something_else_instead_of_a_preamble_is_refused_and_who_says_nothing_is_gone() {
+    let (ours, mut theirs) = memory_pair();
+    let (_outbox, inbox) = open_plain(ours);
+    theirs.write_all(b"SSH-2.0-OpenSSH").await.unwrap();
+    let error = timeout(AT_MOST, inbox.unanswered().recv()).await.unwrap().unwrap_err();
+    assert!(matches!(error, LinkError::Preamble(_)), "{error:?}");
+    let (ours, theirs) = memory_pair();
+    let (_outbox, inbox) = open_plain(ours);
+    drop(theirs);
+    let error = timeout(AT_MOST, inbox.unanswered().recv()).await.unwrap().unwrap_err();
+    assert!(matches!(error, LinkError::Closed), "{error:?}");
+}
+
+#[tokio::test]
+async fn the_memory_of_content_that_was_written_comes_back_and_that_of_posts_does_not() {
+    let (ours, theirs) = memory_pair();
+    let ((outbox, _inbox), (_theirs, mut there)) = (open_plain(ours), open_plain(theirs));
+    outbox.post(frame(1, 100_000)).unwrap();
+    outbox.send(frame(2, 200_000)).await.unwrap();
+    for _ in 0..2 {
+        timeout(AT_MOST, there.recv()).await.unwrap().unwrap();
+    }
+    // It is kept after it was written, which the peer may see first.
+    let begun = Instant::now();
+    let spare = loop {
+        let spare = outbox.spare();
+        if !spare.is_empty() || begun.elapsed() > AT_MOST {
+            break spare;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    };
+    assert_eq!(spare.len(), 200_004);
+    assert!(outbox.spare().is_empty());
 }

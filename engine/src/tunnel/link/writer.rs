@@ -13,8 +13,8 @@ use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use super::Spare;
 use super::halves::WriteSide;
+use super::spare::Spare;
 use crate::tunnel::pace::{Meter, Pace};
 use crate::tunnel::timing::Timing;
 use crate::wire::Message;
@@ -119,7 +119,10 @@ impl Writer {
         self.places_owed += usize::from(holds_place);
         if large {
             self.write(&frame).await?;
-            self.spare.keep(frame);
+            // What was posted is not asked for again.
+            if holds_place {
+                self.spare.keep(frame);
+            }
             self.return_places();
         } else {
             self.collected.extend_from_slice(&frame);
