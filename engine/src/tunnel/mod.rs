@@ -21,6 +21,7 @@ mod link;
 mod listener;
 mod pace;
 mod pinned;
+mod port;
 mod provider;
 mod proxy;
 #[cfg(test)]
@@ -44,6 +45,10 @@ pub use keygen::{KeygenError, keygen};
 pub use link::{Closed, Inbox, LinkError, Outbox, Spare, open, open_with};
 pub use listener::{BindError, Stranger};
 pub use pace::{Meter, Pace};
+pub use port::{
+    Allowed, Module, ModuleError, Password, PortArrival, PortConnector, PortDoor, PortError, PortModule, PortTarget,
+    Trouble,
+};
 pub use provider::random_bytes;
 pub use proxy::ProxyError;
 pub use stream::{AsyncStream, Stream, memory_pair};
