@@ -46,8 +46,8 @@ pub use link::{Closed, Inbox, LinkError, Outbox, Spare, open, open_with};
 pub use listener::{BindError, Stranger};
 pub use pace::{Meter, Pace};
 pub use port::{
-    Allowed, Module, ModuleError, Password, PortArrival, PortConnector, PortDoor, PortError, PortModule, PortTarget,
-    Trouble,
+    Allowed, Errand, ErrandDoor, ErrandError, Module, ModuleError, Password, PortArrival, PortConnector, PortDoor,
+    PortError, PortModule, PortTarget, Trouble,
 };
 pub use provider::random_bytes;
 pub use proxy::ProxyError;

@@ -2,10 +2,11 @@
 //!
 //! One attempt under one deadline; when to try again is the session's.
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::io::{AsyncWriteExt as _, BufReader};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
@@ -60,33 +61,14 @@ impl PortConnector {
     /// [`PortError`], of the last address where there are several.
     pub async fn connect(&self) -> Result<Stream, PortError> {
         let attempt = async {
-            let mut socket = self.open().await?;
+            let connect = |source| PortError::Connect { peer: self.peer(), source };
+            let mut socket = open(&self.target.address).await.map_err(connect)?;
             self.introduce(&mut socket).await?;
             let stream: Stream = Box::new(socket);
             Ok(stream)
         };
         let late = || PortError::Slow { peer: self.peer(), seconds: self.deadline.as_secs() };
         timeout(self.deadline, attempt).await.unwrap_or_else(|_| Err(late()))
-    }
-
-    async fn open(&self) -> Result<BufReader<TcpStream>, PortError> {
-        let failed = |source| PortError::Connect { peer: self.peer(), source };
-        let mut last = std::io::Error::new(std::io::ErrorKind::NotFound, "the name has no address");
-        for address in self.resolve().await.map_err(failed)? {
-            match TcpStream::connect(address).await.and_then(prepare) {
-                Ok(socket) => return Ok(socket),
-                Err(error) => last = error,
-            }
-        }
-        Err(failed(last))
-    }
-
-    async fn resolve(&self) -> std::io::Result<Vec<SocketAddr>> {
-        let address = &self.target.address;
-        match address.host() {
-            Host::Ip(ip) => Ok(vec![SocketAddr::new(*ip, address.port())]),
-            Host::Name(name) => Ok(lookup_host((name.as_ref(), address.port())).await?.collect()),
-        }
     }
 
     /// Greets, asks and proves.
@@ -149,7 +131,23 @@ impl PortConnector {
         self.target.address.to_string()
     }
 
-    fn broken(&self, source: Option<std::io::Error>) -> PortError {
+    fn broken(&self, source: Option<io::Error>) -> PortError {
         PortError::Broken { peer: self.peer(), source }
     }
+}
+
+/// A connection to the first address of a host that takes one.
+pub(super) async fn open(address: &HostPort) -> io::Result<Socket> {
+    let addresses = match address.host() {
+        Host::Ip(ip) => vec![SocketAddr::new(*ip, address.port())],
+        Host::Name(name) => lookup_host((name.as_ref(), address.port())).await?.collect(),
+    };
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in addresses {
+        match TcpStream::connect(address).await.and_then(prepare) {
+            Ok(socket) => return Ok(socket),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }

@@ -14,6 +14,7 @@
 
 mod dial;
 mod door;
+mod errand;
 mod error;
 mod lines;
 mod proof;
@@ -22,6 +23,7 @@ mod tests;
 
 pub use dial::{PortConnector, PortTarget};
 pub use door::{Allowed, PortArrival, PortDoor, PortModule};
+pub use errand::{Errand, ErrandDoor, ErrandError};
 pub use error::{PortError, Trouble};
 pub use lines::{Module, ModuleError};
 pub use proof::Password;
