@@ -57,7 +57,8 @@ fn it_holds_one_static_ferry_a_static_bash_and_licences_and_nothing_else() -> Re
             }
         }
         ensure!(found == ENTRIES, "in the image: {found:#?}");
-        for point in ["etc/rsync-secret", "etc/stunnel/certs", "mnt", "usr/share/rsync", "usr/share/rsync-stunnel-mgmt"] {
+        for point in ["etc/rsync-secret", "etc/stunnel/certs", "mnt", "usr/share/rsync", "usr/share/rsync-stunnel-mgmt"]
+        {
             ensure!(root.join(point).is_dir(), "there is no {point} to mount on");
         }
         Ok(())
