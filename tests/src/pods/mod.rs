@@ -7,6 +7,7 @@
 //!   pod: rsync, stunnel ---- bridge ---- HAProxy :443, by SNI ---- bridge ---- pod: stunnel, rsyncd
 //! ```
 
+pub mod cell;
 pub mod client;
 pub mod conf;
 pub mod container;
@@ -18,4 +19,5 @@ pub mod operator;
 pub mod pod;
 pub mod seccomp;
 pub mod security;
+pub mod tree;
 pub mod version;

@@ -4,6 +4,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 
@@ -65,6 +66,19 @@ pub struct Certificate {
 }
 
 impl Certificate {
+    /// The one of most tests, made once in this process: it takes seconds.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn shared(scene: &Scene) -> Result<Self> {
+        static SHARED: Mutex<Option<Certificate>> = Mutex::new(None);
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(made) = shared.as_ref() {
+            return Ok(made.clone());
+        }
+        Ok(shared.insert(Self::new(scene)?).clone())
+    }
+
     /// One as the operator makes it: RSA of 4096 bits, self-signed, an authority, no other name than its subject's.
     ///
     /// # Errors
