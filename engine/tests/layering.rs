@@ -54,11 +54,10 @@ const TOOLS: [(&[&str], &[&str]); 18] = [
 const PRINTING: [&str; 5] = ["print", "println", "eprint", "eprintln", "dbg"];
 
 /// Files outside `volume` that may open files, each with the reason. None of them touches what is in a volume.
-const FILE_READERS: [(&str, &str); 12] = [
+const FILE_READERS: [(&str, &str); 11] = [
     ("tunnel/identity.rs", "reads certificates and keys"),
     ("tunnel/keygen.rs", "writes certificates and keys"),
     ("cli/files.rs", "reads exclude files and tickets, writes reports"),
-    ("cli/places.rs", "looks at the paths that were typed before anything is opened"),
     ("cli/addresses.rs", "reads the machine's own addresses from /proc"),
     ("cli/man.rs", "writes the man pages"),
     ("cli/demo.rs", "makes and removes the directory the demonstration runs in"),

@@ -4,10 +4,11 @@
 //! it opens again.
 
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use super::files::shown;
+use crate::types::Escaped;
 
 /// Why a place cannot be a volume.
 #[derive(Debug, thiserror::Error)]
@@ -256,6 +257,10 @@ fn word(kind: std::fs::FileType) -> &'static str {
         () if kind.is_fifo() => "pipe",
         () => "socket",
     }
+}
+
+fn shown(path: &Path) -> String {
+    Escaped(path.as_os_str().as_bytes()).to_string()
 }
 
 #[cfg(test)]
