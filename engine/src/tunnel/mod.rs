@@ -18,8 +18,10 @@ mod identity;
 mod issue;
 mod keygen;
 mod link;
+mod listener;
 mod pace;
 mod pinned;
+mod port;
 mod provider;
 mod proxy;
 #[cfg(test)]
@@ -32,7 +34,7 @@ mod ticket;
 mod timing;
 mod verifier;
 
-pub use accept::{AcceptError, Acceptor, BindError, Handshake, Stranger};
+pub use accept::{AcceptError, Acceptor, Handshake};
 pub use address::{AddressError, Host, HostPort, ProxyUrl, Target};
 pub use certificate::{Date, Role};
 pub use connect::{Connector, ConnectorError};
@@ -41,7 +43,12 @@ pub use greet::{GreetError, greet, greet_blindly, greet_with};
 pub use identity::{Identity, IdentityError};
 pub use keygen::{KeygenError, keygen};
 pub use link::{Closed, Inbox, LinkError, Outbox, Spare, open, open_with};
+pub use listener::{BindError, Stranger};
 pub use pace::{Meter, Pace};
+pub use port::{
+    Allowed, Errand, ErrandDoor, ErrandError, Module, ModuleError, Password, PortArrival, PortConnector, PortDoor,
+    PortError, PortModule, PortTarget, Trouble,
+};
 pub use provider::random_bytes;
 pub use proxy::ProxyError;
 pub use stream::{AsyncStream, Stream, memory_pair};
