@@ -54,7 +54,7 @@ const TOOLS: [(&[&str], &[&str]); 18] = [
 const PRINTING: [&str; 5] = ["print", "println", "eprint", "eprintln", "dbg"];
 
 /// Files outside `volume` that may open files, each with the reason. None of them touches what is in a volume.
-const FILE_READERS: [(&str, &str); 11] = [
+const FILE_READERS: [(&str, &str); 12] = [
     ("tunnel/identity.rs", "reads certificates and keys"),
     ("tunnel/keygen.rs", "writes certificates and keys"),
     ("cli/files.rs", "reads exclude files and tickets, writes reports"),
@@ -65,6 +65,7 @@ const FILE_READERS: [(&str, &str); 11] = [
     ("cli/bench/clock.rs", "reads the kernel's figures of this process and this machine from /proc"),
     ("cli/bench/data.rs", "makes the trees the benchmark moves, and changes them"),
     ("cli/bench/place.rs", "makes and removes the directory the benchmark happens in"),
+    ("personality/files.rs", "reads configuration and secrets, writes a pod's last words, touches files"),
     ("cli/bench/rates.rs", "reads and writes files of the benchmark to tell how fast that goes"),
 ];
 

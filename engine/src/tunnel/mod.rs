@@ -22,6 +22,7 @@ mod listener;
 mod pace;
 mod pinned;
 mod port;
+mod probe;
 mod provider;
 mod proxy;
 #[cfg(test)]
@@ -49,6 +50,7 @@ pub use port::{
     Allowed, Errand, ErrandDoor, ErrandError, Module, ModuleError, Password, PortArrival, PortConnector, PortDoor,
     PortError, PortModule, PortTarget, Trouble,
 };
+pub use probe::{probe, resolve};
 pub use provider::random_bytes;
 pub use proxy::ProxyError;
 pub use stream::{AsyncStream, Stream, memory_pair};

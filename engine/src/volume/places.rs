@@ -102,6 +102,36 @@ pub fn source(path: &Path) -> Result<(), PlaceError> {
     }
 }
 
+/// What a path leads to, as far as it decides what a copy of it is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing, or nothing that can be looked at.
+    Nothing,
+    /// A directory.
+    Directory,
+    /// A symbolic link, to whatever.
+    Link,
+    /// Anything else.
+    Other,
+}
+
+/// What is at `path` itself; a link is not followed.
+#[must_use]
+pub fn found(path: &Path) -> Found {
+    match std::fs::symlink_metadata(path).map(|found| found.file_type()) {
+        Err(_) => Found::Nothing,
+        Ok(kind) if kind.is_symlink() => Found::Link,
+        Ok(kind) if kind.is_dir() => Found::Directory,
+        Ok(_) => Found::Other,
+    }
+}
+
+/// Whether `path` leads to a directory, links followed.
+#[must_use]
+pub fn is_directory(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|found| found.is_dir())
+}
+
 /// Checks that a destination is a directory, file or block device, or missing below an existing directory.
 ///
 /// # Errors
