@@ -23,6 +23,7 @@ mod listener;
 mod pace;
 mod pinned;
 mod port;
+mod probe;
 mod provider;
 mod proxy;
 mod relay;
@@ -34,6 +35,7 @@ mod stream;
 mod tests;
 mod ticket;
 mod timing;
+mod trouble;
 mod verifier;
 
 pub use accept::{AcceptError, Acceptor, Handshake};
@@ -49,11 +51,13 @@ pub use listener::{BindError, Stranger};
 pub use pace::{Meter, Pace};
 pub use port::{
     Allowed, Errand, ErrandDoor, ErrandError, Module, ModuleError, Password, PortArrival, PortConnector, PortDoor,
-    PortError, PortModule, PortTarget, Trouble,
+    PortError, PortModule, PortTarget,
 };
+pub use probe::{probe, resolve};
 pub use provider::random_bytes;
 pub use proxy::ProxyError;
-pub use relay::{Event, Inlet, InletAddress, InletError, Kind, Pair, PairError, Relay, Trouble, Way, Witness};
+pub use relay::{Event, Inlet, InletAddress, InletError, Pair, PairError, Relay, Trouble, Way, Witness};
 pub use stream::{AsyncStream, Stream, memory_pair};
 pub use ticket::{Ticket, TicketError};
 pub use timing::Timing;
+pub use trouble::Kind;

@@ -37,7 +37,7 @@ use inlet::Strangers;
 
 pub use inlet::{Inlet, InletAddress, InletError};
 pub use pair::{Pair, PairError};
-pub use trouble::{Kind, Trouble};
+pub use trouble::Trouble;
 
 /// Tunnels that carry bytes at the same time, per relay; each takes two buffers and the TLS library's.
 const TUNNELS_MAX: usize = 512;

@@ -16,11 +16,12 @@ use super::super::certificate::Role;
 use super::super::failure::{distrust, tls_error};
 use super::super::socket::tune;
 use super::super::stream::Stream;
+use super::super::trouble::Kind;
 use super::client::reset;
 use super::inlet::Place;
 use super::pair::{Pair, PairError};
 use super::pour::{POUR_LEN, Poured, pour};
-use super::trouble::{Kind, Trouble, of_distrust, of_plain, too_many};
+use super::trouble::{Trouble, of_distrust, of_plain, too_many};
 use super::upstream::reach_plain;
 use super::{Course, Event, handshake};
 

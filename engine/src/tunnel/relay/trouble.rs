@@ -8,21 +8,7 @@ use std::fmt;
 use std::io;
 
 use super::super::failure::{ConnectError, Distrust, NetworkError, classify};
-
-/// What a client may make of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// The kernel has no way there. Trying again will not help.
-    Unreachable,
-    /// Nobody there at the moment, or the way broke. Trying again may help.
-    Refused,
-    /// The other side is not ours: it speaks no TLS 1.3 or shows no certificate. Final.
-    Stock,
-    /// The two sides hold different certificates. Final.
-    Certificate,
-    /// The proxy says no. Final.
-    Proxy,
-}
+use super::super::trouble::Kind;
 
 /// One reason, told to a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,20 +31,6 @@ const STALE_SECRET: &str = "delete the stale Secret on both sides and start the 
 const SAME_IMAGE: &str =
     "set rsync_transfer_image_fqin to ferry's transfer image in the MigrationController of both clusters";
 
-impl Kind {
-    /// The word.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Unreachable => "unreachable",
-            Self::Refused => "refused",
-            Self::Stock => "stock",
-            Self::Certificate => "certificate",
-            Self::Proxy => "proxy",
-        }
-    }
-}
-
 impl Trouble {
     pub(super) fn new(kind: Kind, sentence: impl Into<String>) -> Self {
         let shown = |c: char| if c.is_control() { ' ' } else { c };
@@ -68,7 +40,7 @@ impl Trouble {
     /// The line for the client, with its end.
     #[must_use]
     pub fn line(&self) -> String {
-        format!("@ERROR: ferry-stunnel {}: {}\n", self.kind.word(), self.sentence)
+        self.kind.line(&self.sentence)
     }
 }
 
