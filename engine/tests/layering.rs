@@ -72,7 +72,7 @@ const FILE_READERS: [(&str, &str); 14] = [
 ];
 
 const LINES_MAX: usize = 600;
-const CRATES: [&str; 4] = ["engine", "tests", "benches", "orchestrator"];
+const CRATES: [&str; 5] = ["engine", "tests", "benches", "sidecar-images", "orchestrator"];
 
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()

@@ -11,6 +11,7 @@ pub mod fakes;
 pub mod ferry;
 pub mod mounts;
 pub mod place;
+pub mod pods;
 pub mod ports;
 pub mod proxy;
 pub mod report;

@@ -22,6 +22,7 @@ mod link;
 mod listener;
 mod pace;
 mod pinned;
+mod port;
 mod provider;
 mod proxy;
 mod relay;
@@ -46,9 +47,13 @@ pub use keygen::{KeygenError, keygen};
 pub use link::{Closed, Inbox, LinkError, Outbox, Spare, open, open_with};
 pub use listener::{BindError, Stranger};
 pub use pace::{Meter, Pace};
+pub use port::{
+    Allowed, Errand, ErrandDoor, ErrandError, Module, ModuleError, Password, PortArrival, PortConnector, PortDoor,
+    PortError, PortModule, PortTarget, Trouble,
+};
 pub use provider::random_bytes;
 pub use proxy::ProxyError;
-pub use relay::{Event, Inlet, InletAddress, InletError, Kind, Pair, PairError, Relay, Trouble, Way, Witness};
+pub use relay::{Event, Inlet, InletAddress, InletError, Pair, PairError, Reason, Relay, Way, Witness};
 pub use stream::{AsyncStream, Stream, memory_pair};
 pub use ticket::{Ticket, TicketError};
 pub use timing::Timing;

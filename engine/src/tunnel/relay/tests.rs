@@ -19,10 +19,10 @@ use super::super::proxy::ProxyError;
 use super::super::scratch::Scratch;
 use super::super::verifier::Exactly;
 use super::inlet::Strangers;
-use super::trouble::{of_broken, of_connect, of_distrust};
+use super::reason::{of_broken, of_connect, of_distrust};
 use super::upstream::further;
 use super::*;
-use crate::tunnel::{Host, Role};
+use crate::tunnel::{Host, Role, Trouble};
 use crate::types::limits::STRANGERS_MAX;
 
 const SOON: Duration = Duration::from_secs(10);
@@ -117,10 +117,10 @@ async fn one_stranger_too_many_costs_the_eldest_its_place() {
 #[test]
 fn the_failure_that_came_further_is_told() {
     let io = |number: i32| network("h:1", io::Error::from_raw_os_error(number).into());
-    let kind = |earlier, later| of_connect(&further(Some(earlier), later)).kind;
-    assert_eq!(kind(io(101), io(113)), Kind::Unreachable);
-    assert_eq!(kind(io(111), io(101)), Kind::Refused);
-    assert_eq!(kind(io(101), io(111)), Kind::Refused);
+    let kind = |earlier, later| of_connect(&further(Some(earlier), later)).trouble;
+    assert_eq!(kind(io(101), io(113)), Trouble::Unreachable);
+    assert_eq!(kind(io(111), io(101)), Trouble::Refused);
+    assert_eq!(kind(io(101), io(111)), Trouble::Refused);
     let told = of_connect(&further(Some(network("h:1", NetworkError::Closed)), io(111)));
     assert!(told.sentence.contains("closed the connection"), "{told}");
 }
@@ -146,11 +146,11 @@ fn every_reason_is_one_line_with_its_word() {
         (proxy(ProxyError::Credentials(407)), "proxy", "stunnel_tcp_proxy"),
         (proxy(ProxyError::Forbidden), "proxy", "403"),
         (proxy(ProxyError::Unavailable), "refused", "503"),
-        (trouble::too_many(), "refused", "try again"),
-        (Trouble::new(Kind::Refused, format!("a\r\n@ERROR: b{}", "c".repeat(5_000))), "refused", "a  @ERROR"),
+        (reason::too_many(), "refused", "try again"),
+        (Reason::new(Trouble::Refused, format!("a\r\n@ERROR: b{}", "c".repeat(5_000))), "refused", "a@ERROR"),
     ];
-    for (trouble, word, words) in table {
-        let line = trouble.line();
+    for (reason, word, words) in table {
+        let line = reason.line();
         assert!(line.starts_with(&format!("@ERROR: ferry-stunnel {word}: ")), "{line}");
         assert!(line.contains(words), "{words} is not in {line}");
         assert!(line.ends_with('\n') && line.lines().count() == 1 && line.len() < 1_100, "{line}");

@@ -20,9 +20,9 @@ use super::super::proxy::connect_through;
 use super::super::socket::tune;
 use super::super::stream::Stream;
 use super::super::timing::Timing;
+use super::handshake;
 use super::inlet::{LOOPBACK, is_localhost};
-use super::trouble::is_unreachable;
-use super::{handshake, trouble};
+use super::reason::{Reason, is_unreachable, of_connect};
 
 /// For all addresses together; the operator's own wrapper gives up later.
 const REACH_DEADLINE: Duration = Duration::from_secs(20);
@@ -42,10 +42,10 @@ impl Upstream {
     }
 
     /// A connection on which the peer has shown our certificate. That it believes us is known with its first bytes only.
-    pub(super) async fn reach(&self, timing: &Timing) -> Result<Stream, trouble::Trouble> {
+    pub(super) async fn reach(&self, timing: &Timing) -> Result<Stream, Reason> {
         let reached = timeout(REACH_DEADLINE, self.try_all(timing)).await;
         let reached = reached.unwrap_or_else(|_| Err(network(&self.peer(), late("connecting", REACH_DEADLINE))));
-        reached.map_err(|error| trouble::of_connect(&error))
+        reached.map_err(|error| of_connect(&error))
     }
 
     /// The other side, as it is called in sentences.
