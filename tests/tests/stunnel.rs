@@ -13,10 +13,11 @@ use ferry_tests::proxy::{self, Proxy};
 use ferry_tests::router::Router;
 use ferry_tests::scene::{Scene, within};
 use ferry_tests::stunnel::{
-    Plain, Which, Whose, apart, await_end, by_proxy, certificates, client_conf, client_conf_1_4, client_conf_1_5,
-    client_conf_1_6, command, cpu_ticks, daemons_of, dial, echo, must_echo, server_conf, signal, start, start_command,
+    Plain, Which, Whose, apart, await_end, by_proxy, called, certificates, client_conf, client_conf_1_4,
+    client_conf_1_5, client_conf_1_6, command, cpu_ticks, daemons_of, dial, echo, must_echo, server_conf, signal,
+    start, start_command,
 };
-use ferry_tests::{Context, Result, ensure, ports};
+use ferry_tests::{Context, Result, bail, ensure, ports, unprivileged};
 use rustix::process::Signal;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -53,9 +54,9 @@ fn detached(scene: &Scene, conf: &str) -> Result<u32> {
     let status = command.stdin(std::process::Stdio::null()).status()?;
     ensure!(status.success() && begun.elapsed() < SOON, "{status} after {:?}", begun.elapsed());
     let daemons = daemons_of(&file);
-    ensure!(daemons.len() == 1, "daemons: {daemons:?}");
-    scene.watch(daemons[0]);
-    Ok(daemons[0])
+    let [daemon] = daemons[..] else { bail!("daemons: {daemons:?}") };
+    scene.watch(daemon);
+    Ok(daemon)
 }
 
 fn log_of(file: &Path) -> std::path::PathBuf {
@@ -353,6 +354,29 @@ fn a_daemon_heeds_its_signals_and_keeps_the_output() -> Result<()> {
 }
 
 #[test]
+fn it_needs_no_privilege_and_no_passwd_entry() -> Result<()> {
+    within(60, |scene| {
+        let certificates = certificates(scene, "certs", Which::Shared)?;
+        unprivileged::own_all(&certificates)?;
+        let binary = unprivileged::runnable(scene, &called(scene, "stunnel")?)?;
+        let plain = Plain::start(echo)?;
+        let (port, server_port) = (ports::free()?, ports::free()?);
+        let start = |conf: &str, port: u16| -> Result<Running<'_>> {
+            let (_, file) = command(scene, Whose::Ours, conf)?;
+            let mut command = Command::new("bash");
+            // As its name is what makes it stunnel.
+            command.args(["-c", &format!("exec -a stunnel {} {}", binary.display(), file.display())]);
+            start_command(scene, &mut unprivileged::command(&command), port)
+        };
+        let _server = start(&server_conf(&certificates, server_port, plain.port), server_port)?;
+        let client = start(&client_conf(&certificates, port, &format!("127.0.0.1:{server_port}")), port)?;
+        let status = std::fs::read_to_string(format!("/proc/{}/status", client.pid()))?;
+        ensure!(status.contains(&format!("Uid:\t{}", unprivileged::UID)), "{status}");
+        must_echo(port)
+    })
+}
+
+#[test]
 fn as_the_first_process_it_ends_when_told() -> Result<()> {
     within(60, |scene| {
         for signal_sent in [Signal::TERM, Signal::INT] {
@@ -405,7 +429,7 @@ fn a_start_that_fails_exits_1_with_a_sentence() -> Result<()> {
             ensure!(done.stderr.lines().count() == 1 && done.stderr.starts_with("stunnel: "), "{}", done.stderr);
             ensure!(daemons_of(&file).is_empty(), "a daemon is left: {word}");
         }
-        let mut absent = Command::new(ferry_tests::stunnel::called(scene, "stunnel")?);
+        let mut absent = Command::new(called(scene, "stunnel")?);
         let done = run(scene, absent.arg(scene.path("absent.conf")), SOON)?;
         ensure!(done.exit == 1 && done.stderr.contains("absent.conf"), "exit {}, {}", done.exit, done.stderr);
         Ok(())

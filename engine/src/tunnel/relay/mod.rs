@@ -10,7 +10,7 @@
 //! Both ends hold the same certificate and key, show it, and believe exactly it; TLS 1.3 only. Nothing is connected before
 //! there is a byte to carry, so that probes of the port cost nothing behind it. Trouble is told to the local client in one
 //! line, before any other byte ([`Reason`]). Nothing is retried, interpreted or kept: a tunnel may idle for ever, and
-//! ends when one side does.
+//! ends when both sides have ended or one is broken.
 
 mod client;
 mod handshake;
@@ -21,7 +21,6 @@ mod reason;
 mod server;
 #[cfg(test)]
 mod tests;
-
 mod upstream;
 
 use std::io;
