@@ -30,6 +30,7 @@ mod stream;
 mod tests;
 mod ticket;
 mod timing;
+mod tls;
 mod verifier;
 
 pub use accept::{AcceptError, Acceptor, BindError, Handshake, Stranger};
