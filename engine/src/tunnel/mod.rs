@@ -35,6 +35,7 @@ mod stream;
 mod tests;
 mod ticket;
 mod timing;
+mod tls;
 mod verifier;
 
 pub use accept::{AcceptError, Acceptor, Handshake};
