@@ -23,6 +23,7 @@ mod listener;
 mod pace;
 mod pinned;
 mod port;
+mod probe;
 mod provider;
 mod proxy;
 mod relay;
@@ -34,6 +35,7 @@ mod stream;
 mod tests;
 mod ticket;
 mod timing;
+mod tls;
 mod verifier;
 
 pub use accept::{AcceptError, Acceptor, Handshake};
@@ -51,6 +53,7 @@ pub use port::{
     Allowed, Errand, ErrandDoor, ErrandError, Module, ModuleError, Password, PortArrival, PortConnector, PortDoor,
     PortError, PortModule, PortTarget, Trouble,
 };
+pub use probe::{probe, resolve};
 pub use provider::random_bytes;
 pub use proxy::ProxyError;
 pub use relay::{Event, Inlet, InletAddress, InletError, Pair, PairError, Reason, Relay, Way, Witness};

@@ -18,6 +18,7 @@
 mod attributes;
 mod baseline;
 mod basis;
+mod behind;
 mod clock;
 mod copying;
 mod descriptors;
@@ -29,6 +30,7 @@ mod handle;
 mod listing;
 mod lookup;
 mod names;
+pub mod places;
 mod privilege;
 mod removal;
 mod root;
