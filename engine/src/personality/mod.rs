@@ -2,7 +2,9 @@
 //! of them; which one it is called as decides.
 //!
 //! ```text
-//!  rsync   args, filters, conf -> local | client | daemon -> lines, ending      nc, touch, sleep   tools
+//!  rsync     args, filters, conf -> local | client | daemon -> lines, ending
+//!  stunnel   conf -> run (a relay), behind whoever called it or in front (detach)
+//!  nc, touch, sleep   tools
 //! ```
 //! Each translates the arguments and files of that program into what the engine does, and the engine's words into those
 //! that are expected. Takes no decision about data, and no part of another program's protocol.
@@ -10,6 +12,7 @@
 mod console;
 mod files;
 mod rsync;
+mod stunnel;
 mod tools;
 
 use std::ffi::{OsStr, OsString};
@@ -20,8 +23,13 @@ use std::process::ExitCode;
 type Program = fn(&[OsString]) -> ExitCode;
 
 /// The names, and what each does.
-const PROGRAMS: [(&str, Program); 4] =
-    [("rsync", rsync::main), ("nc", tools::nc), ("touch", tools::touch), ("sleep", tools::sleep)];
+const PROGRAMS: [(&str, Program); 5] = [
+    ("rsync", rsync::main),
+    ("stunnel", stunnel::main),
+    ("nc", tools::nc),
+    ("touch", tools::touch),
+    ("sleep", tools::sleep),
+];
 
 /// Runs the program this process was called as; `None` when that is none of them, and it is ferry itself.
 #[must_use]

@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::tunnel::HostPort;
+use crate::tunnel::trouble::Kind;
 use crate::types::VolumeName;
 
 const AT_MOST: Duration = Duration::from_secs(10);
@@ -105,7 +106,7 @@ async fn a_stock_daemon_a_stranger_and_a_broken_line_are_told_apart() {
     assert!(matches!(says("@RSYNCD: 31.0 ferry1\n").await, PortError::Broken { .. }));
     assert!(matches!(says("").await, PortError::Broken { .. }));
     let stock = says("@ERROR: ferry-stunnel stock: the stunnel at x:443 is stock\n").await;
-    assert!(matches!(stock, PortError::Tunnel { trouble: Trouble::Stock, .. }), "{stock:?}");
+    assert!(matches!(stock, PortError::Tunnel { kind: Kind::Stock, .. }), "{stock:?}");
 }
 
 /// What our daemon answers a client that says `lines` and then waits.
