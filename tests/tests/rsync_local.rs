@@ -195,12 +195,15 @@ fn each_way_to_fail_has_rsyncs_number_and_says_why() -> Result<()> {
         // A source that is empty deletes nothing.
         std::fs::write(destination.join("kept"), "k")?;
         let halted = called.rsync(&["-a", "--delete"], &source, &destination)?;
-        last_words(&halted, 25, "")?;
+        last_words(&halted, 25, "--allow-empty-source")?;
         ensure!(destination.join("kept").exists(), "it was deleted");
         std::fs::write(source.join("file"), "f")?;
         last_words(&called.rsync(&["-a", "--delete", "--max-delete=0"], &source, &destination)?, 25, "")?;
         ended(&called.rsync(&["-a", "--delete", "--max-delete=1"], &source, &destination)?, 0)?;
         ensure!(!destination.join("kept").exists(), "it was not deleted");
+        std::fs::remove_file(source.join("file"))?;
+        ended(&called.rsync(&["-a", "--delete", "--allow-empty-source"], &source, &destination)?, 0)?;
+        ensure!(!destination.join("file").exists(), "it was not deleted");
         Ok(())
     })
 }

@@ -286,6 +286,8 @@ fn a_daemon_that_comes_late_or_closes_first_is_waited_for() -> Result<()> {
         client.signal(Signal::TERM)?;
         let done = client.finish(Duration::from_secs(10))?;
         ended(&done, 20)?;
+        // What it waited for was said, once.
+        ensure!(done.text().matches("closed the connection before it said anything").count() == 1, "{}", done.text());
         operator::reads_always(&done.text())
     })
 }
