@@ -1,6 +1,9 @@
 //! One cell of the matrix: a version, an image on either side, claims with volumes of their own. It refuses to judge: it sets up.
 
+use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Result;
 
@@ -9,6 +12,7 @@ use super::migration::{Claim, Migration, Plan};
 use super::objects::Certificate;
 use super::tree;
 use super::version::Version;
+use crate::command::until;
 use crate::scene::Scene;
 
 /// What a cell's pods start from and what they move.
@@ -29,6 +33,16 @@ impl Cell {
     pub fn new(scene: &Scene, version: Version, image: &Root) -> Result<Self> {
         let cell = Self::empty(scene, version, image, &["data"])?;
         tree::application(&cell.claim().source, version.security())?;
+        Ok(cell)
+    }
+
+    /// Both sides with this image, one claim `data` of `count` files that take their time under a bound of bandwidth.
+    ///
+    /// # Errors
+    /// When they cannot be made.
+    pub fn slow(scene: &Scene, version: Version, image: &Root, count: usize) -> Result<Self> {
+        let cell = Self::empty(scene, version, image, &["data"])?;
+        tree::alike_nothing(&cell.claim().source, count, version.security())?;
         Ok(cell)
     }
 
@@ -84,6 +98,35 @@ impl Cell {
     #[must_use]
     pub fn claims(&self) -> &[Claim] {
         &self.claims
+    }
+
+    /// Names and inodes of files directly in the first claim's destination that look finished: the source's size and time.
+    ///
+    /// # Errors
+    /// When it cannot be listed.
+    pub fn finished(&self) -> Result<Vec<(OsString, u64)>> {
+        let Claim { source, destination, .. } = self.claim();
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(&destination)? {
+            let entry = entry?;
+            let both = (entry.metadata(), std::fs::metadata(source.join(entry.file_name())));
+            if let (Ok(here), Ok(there)) = both
+                && here.len() == there.len()
+                && here.modified()? == there.modified()?
+            {
+                found.push((entry.file_name(), here.ino()));
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    /// Waits until `count` files look finished.
+    ///
+    /// # Errors
+    /// When they do not within a minute.
+    pub fn await_finished(&self, count: usize) -> Result<()> {
+        until(Duration::from_secs(60), &format!("{count} files arrive"), || Ok(self.finished()?.len() >= count))
     }
 
     /// Starts the server, the route, and what else stands before the first client.

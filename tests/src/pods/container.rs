@@ -195,7 +195,7 @@ impl<'s> Container<'s> {
         signal_to(self.pid, signal).with_context(|| format!("cannot signal {}", self.name))
     }
 
-    /// The node's numbers of processes in it whose command line holds `word`: the children of its shell, for instance.
+    /// The node's numbers of processes in it whose command line holds `word`, the first process aside: what its shell started.
     ///
     /// # Errors
     /// When the runtime does not know them.
@@ -206,7 +206,7 @@ impl<'s> Container<'s> {
             let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             String::from_utf8_lossy(&line).replace('\0', " ").contains(word)
         };
-        Ok(all.into_iter().filter(found).collect())
+        Ok(all.into_iter().filter(|pid| *pid != self.pid).filter(found).collect())
     }
 
     /// All it printed.

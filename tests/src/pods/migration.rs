@@ -1,7 +1,7 @@
 //! One namespace's migration as the operator sets it up: the server pod with every claim, the route, and the pods of the clients,
 //! for any version and any image on either side. It refuses to judge what comes of it: `operator` watches, tests decide.
 
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -87,6 +87,8 @@ pub struct Migration<'s, 'a> {
     pub password: String,
     /// A proxy on the way out.
     pub proxy: Option<HttpProxy>,
+    /// What the route's name resolves to in the source cluster.
+    pub route: Ipv4Addr,
     node: Node<'s>,
 }
 
@@ -116,6 +118,7 @@ impl<'s, 'a> Migration<'s, 'a> {
             client_certificate: None,
             password: PASSWORD.to_owned(),
             proxy: None,
+            route: Cluster::Source.node(),
             node,
         };
         migration.start_tunnel()?;
@@ -188,13 +191,8 @@ impl<'s, 'a> Migration<'s, 'a> {
         attempts?.pop().context("one attempt was asked for")
     }
 
-    fn start_pod(
-        &self,
-        cluster: Cluster,
-        services: Vec<std::net::Ipv4Addr>,
-        containers: Vec<ContainerSpec>,
-    ) -> Result<Pod<'s>> {
-        let hosts = vec![(HOST.to_owned(), cluster.node())];
+    fn start_pod(&self, cluster: Cluster, services: Vec<Ipv4Addr>, containers: Vec<ContainerSpec>) -> Result<Pod<'s>> {
+        let hosts = vec![(HOST.to_owned(), self.route)];
         Pod::start(self.scene, &self.node, self.plan.source, &PodSpec { cluster, services, hosts, containers })
     }
 

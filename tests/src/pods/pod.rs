@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -72,6 +73,12 @@ impl<'s> Pod<'s> {
     #[must_use]
     pub fn network(&self) -> u32 {
         self.network.namespace.keeper()
+    }
+
+    /// `command` in its network, from outside its containers.
+    #[must_use]
+    pub fn enter(&self, command: &Command) -> Command {
+        self.network.namespace.enter(command)
     }
 
     /// The container of this name.
