@@ -1,5 +1,5 @@
-//! The `ferry` binary: everything is in the library's `cli` room.
+//! The `ferry` binary: everything is in the library's rooms `cli` and `personality`.
 
 fn main() -> std::process::ExitCode {
-    ferry_engine::cli::main()
+    ferry_engine::personality::main_or(ferry_engine::cli::main)
 }

@@ -18,6 +18,7 @@ pub mod report;
 pub mod router;
 pub mod scene;
 pub mod strace;
+pub mod stunnel;
 pub mod trees;
 pub mod unprivileged;
 

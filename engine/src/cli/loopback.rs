@@ -14,7 +14,7 @@ use super::console::Console;
 use super::job::{self, Failure};
 use super::report::{Ending, Side};
 use super::summary;
-use crate::session::{self, Progress, ReceiveRun, RunReport, SendRun, Stop};
+use crate::session::{self, Dial, Door, Progress, ReceiveRun, RunReport, SendRun, Stop};
 use crate::tunnel::{self, Acceptor, Connector, HostPort, Identity, Role, Target};
 use crate::types::{Bounds, Compress, Options, Outcome, RootAttrs, StatePlace, VolumeName};
 
@@ -84,7 +84,7 @@ impl Route {
     pub async fn copy(self, crossing: Crossing, console: &Console, stop: &Stop) -> Result<RunReport, Failure> {
         let receiver = ReceiveRun {
             run: job::run_id()?,
-            acceptor: self.acceptor,
+            door: Door::Tunnel(self.acceptor),
             volumes: vec![(crossing.volume.clone(), crossing.destination)],
             bounds: Bounds::default(),
             state: StatePlace::None,
@@ -104,7 +104,7 @@ impl Route {
             compress: Compress::Auto,
             retry_for: RETRY_FOR,
             bwlimit: None,
-            connector: self.connector,
+            dial: Dial::Tunnel(Arc::new(self.connector)),
             on_item: None,
         };
         let (sent, received) = tokio::join!(

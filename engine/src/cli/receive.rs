@@ -11,7 +11,7 @@ use super::console::Console;
 use super::job::{self, Failure, Job};
 use super::offer;
 use super::report::Side;
-use crate::session::{self, ReceiveRun, RunReport};
+use crate::session::{self, Door, ReceiveRun, RunReport};
 use crate::tunnel::{Acceptor, Identity, Role, Ticket};
 use crate::types::Exit;
 
@@ -34,8 +34,8 @@ fn receive(job: &Job<'_>, config: ReceiveConfig) -> Result<RunReport, Failure> {
         let acceptor = Acceptor::bind(&listen.to_string(), identity).map_err(Failure::usage)?;
         announce(job.console, &acceptor, ticket.as_ref())?;
         let ticket_expires = ticket.as_ref().map(|(ticket, _)| ticket.expires());
-        let run =
-            ReceiveRun { run: job.run.clone(), acceptor, volumes, state, bounds, once, idle_exit, ticket_expires };
+        let (run, door) = (job.run.clone(), Door::Tunnel(acceptor));
+        let run = ReceiveRun { run, door, volumes, state, bounds, once, idle_exit, ticket_expires };
         Ok(session::receive(run, progress, stop).await)
     })
 }

@@ -8,7 +8,7 @@ use super::console::Console;
 use super::items;
 use super::job::{self, Failure, Job};
 use super::report::Side;
-use crate::session::{self, RunReport, SendRun};
+use crate::session::{self, Dial, RunReport, SendRun};
 use crate::tunnel::{Connector, Identity, Role};
 use crate::types::Exit;
 
@@ -38,7 +38,7 @@ fn send(job: &Job<'_>, config: SendConfig) -> Result<RunReport, Failure> {
         compress: transfer.compress,
         retry_for: config.retry_for,
         bwlimit: transfer.bwlimit.and_then(std::num::NonZeroU64::new),
-        connector,
+        dial: Dial::Tunnel(Arc::new(connector)),
         on_item,
     };
     job.drive(|progress, stop| async move { Ok(session::send(run, progress, stop).await) })

@@ -129,6 +129,7 @@ mod tests {
             name: "data".into(),
             outcome,
             text: None,
+            cause: None,
             entries: EntriesCount { scanned: 1_200, created: 200, unchanged: 1_000, ..EntriesCount::default() },
             bytes: BytesCount { total: 3 << 20, literal: 1 << 20, trusted: 2 << 20, ..BytesCount::default() },
             problems: Problems::default(),

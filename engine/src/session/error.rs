@@ -1,7 +1,7 @@
 //! Why a session ended before its end, and what that means for the run.
 
-use crate::tunnel::{ConnectError, GreetError, LinkError};
-use crate::types::Outcome;
+use crate::tunnel::{ConnectError, GreetError, LinkError, PortError};
+use crate::types::{Cause, Outcome};
 use crate::volume;
 use crate::wire::{RefuseReason, WireError};
 
@@ -16,6 +16,9 @@ pub enum SessionError {
     /// The first bytes were not those of a peer that we can speak with.
     #[error(transparent)]
     Greet(#[from] GreetError),
+    /// No connection through rsync's port.
+    #[error(transparent)]
+    Port(#[from] PortError),
     /// A connection of the session broke.
     #[error("the connection was lost: {0}")]
     Link(#[from] LinkError),
@@ -79,6 +82,7 @@ impl SessionError {
         match self {
             Self::Connect(e) => e.may_pass(),
             Self::Greet(e) => e.may_pass(),
+            Self::Port(e) => e.may_pass(),
             Self::Link(LinkError::Malformed(_) | LinkError::Preamble(_)) => false,
             Self::Link(LinkError::Closed | LinkError::Silent | LinkError::Io(_)) => true,
             Self::Refused { reason, .. } => reason.may_pass(),
@@ -104,6 +108,7 @@ impl SessionError {
         match self {
             Self::Connect(e) => e.outcome(),
             Self::Greet(e) => e.outcome(),
+            Self::Port(e) => e.outcome(),
             // As in a greeting: waiting does not help.
             Self::Link(LinkError::Preamble(_)) => Outcome::Refused,
             Self::Link(_) => Outcome::Network,
@@ -119,6 +124,36 @@ impl SessionError {
             | Self::Internal(_) => Outcome::Failed,
             Self::Halted(_) => Outcome::SafetyHalt,
             Self::Stopped(signal) => signal.outcome(),
+        }
+    }
+
+    /// What stands behind that outcome, where more is known than the sentence.
+    #[must_use]
+    pub fn cause(&self) -> Option<Cause> {
+        match self {
+            Self::Connect(ConnectError::Identity { .. }) | Self::Greet(GreetError::Refused(_)) => Some(Cause::Distrust),
+            Self::Connect(ConnectError::NotTls { .. }) | Self::Greet(GreetError::Preamble(_)) => Some(Cause::Foreign),
+            Self::Connect(ConnectError::Network { .. } | ConnectError::Proxy { .. }) => Some(Cause::NoConnection),
+            Self::Port(e) => e.cause(),
+            Self::Link(LinkError::Preamble(_)) => Some(Cause::Foreign),
+            Self::Greet(GreetError::Slow(_)) | Self::Link(LinkError::Silent) => Some(Cause::Silence),
+            Self::Greet(GreetError::Io(_)) | Self::Link(LinkError::Closed | LinkError::Io(_)) => Some(Cause::Cut),
+            // The peer went away, and said so.
+            Self::Aborted { outcome: Outcome::Network | Outcome::Interrupted | Outcome::Terminated, .. } => {
+                Some(Cause::Cut)
+            }
+            Self::Link(LinkError::Malformed(_))
+            | Self::Refused { .. }
+            | Self::Aborted { .. }
+            | Self::Protocol(_)
+            | Self::Wire(_)
+            | Self::Volume { .. }
+            | Self::Unsynced { .. }
+            | Self::Halted(_)
+            | Self::Bound(_)
+            | Self::Stopped(_)
+            | Self::TakenOver
+            | Self::Internal(_) => None,
         }
     }
 

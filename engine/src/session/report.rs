@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::types::{
-    BytesCount, EntriesCount, LossCounts, LossKind, LossSet, Outcome, Problem, Problems, RunId, WireCount,
+    BytesCount, Cause, EntriesCount, LossCounts, LossKind, LossSet, Outcome, Problem, Problems, RunId, WireCount,
 };
 
 use crate::wire::{Item, ItemChange};
@@ -55,6 +55,8 @@ pub struct VolumeReport {
     pub outcome: Outcome,
     /// Why, when it is not clean: a sentence.
     pub text: Option<String>,
+    /// What stands behind the outcome, where more is known of it than its sentence.
+    pub cause: Option<Cause>,
     /// Entries by what became of them.
     pub entries: EntriesCount,
     /// Bytes by how the destination came to have them.
@@ -233,6 +235,7 @@ impl Tally {
             name: name.to_owned(),
             outcome,
             text,
+            cause: None,
             entries: EntriesCount {
                 scanned,
                 created,
@@ -257,6 +260,14 @@ impl Tally {
             items: self.items.load(Relaxed),
             elapsed,
         }
+    }
+}
+
+impl VolumeReport {
+    /// The same, with what stands behind the outcome.
+    #[must_use]
+    pub fn because(self, cause: Option<Cause>) -> Self {
+        Self { cause, ..self }
     }
 }
 

@@ -21,7 +21,7 @@ pub use ids::{BatchId, DirId, EntryIndex, Epoch, LinkGroup, RunId, SegmentIndex,
 pub use loss::{LossCounts, LossKind, LossSet};
 pub use name::{Escaped, Name, NameError, RelPath, VolumeName};
 pub use options::{Bounds, ChownTo, Compress, Options, OwnerPolicy, RootAttrs, SelinuxPolicy, StatePlace, ZstdLevel};
-pub use outcome::{BytesCount, EntriesCount, Exit, Outcome, WireCount};
+pub use outcome::{BytesCount, Cause, EntriesCount, Exit, Outcome, WireCount};
 pub use problem::{Problem, Problems, Stage};
 pub use shape::Shape;
 pub use time::{Moment, Timestamp};

@@ -25,6 +25,23 @@ pub enum Outcome {
     Terminated,
 }
 
+/// What stands behind an outcome, for callers that answer it in words or numbers of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// There never was a connection.
+    NoConnection,
+    /// A connection broke and did not come back.
+    Cut,
+    /// Nothing was heard any more.
+    Silence,
+    /// Something other than ferry, or another version of it, is there.
+    Foreign,
+    /// One side does not believe the other's certificate.
+    Distrust,
+    /// A password was refused.
+    Password,
+}
+
 /// A process exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exit(pub u8);

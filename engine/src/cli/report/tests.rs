@@ -10,6 +10,7 @@ fn volume(name: &str, outcome: Outcome) -> VolumeReport {
         name: name.to_owned(),
         outcome,
         text: None,
+        cause: None,
         entries: EntriesCount {
             scanned: 10,
             created: 1,

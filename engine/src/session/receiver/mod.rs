@@ -43,7 +43,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 
-use crate::tunnel::{self, Acceptor, GreetError, Inbox, Meter, Outbox, Stranger, Stream};
+use crate::tunnel::{self, Acceptor, GreetError, Inbox, Meter, Outbox, PortDoor, Stranger, Stream};
 use crate::types::{Bounds, Outcome, RunId, StatePlace, VolumeName, WireCount, limits};
 use crate::wire::{Hello, LaneHello, Message, Refuse, RefuseReason};
 
@@ -61,6 +61,8 @@ const LOOK: Duration = Duration::from_millis(50);
 pub enum Door {
     /// From the network.
     Tunnel(Acceptor),
+    /// From rsync's port, inside what an operator has opened.
+    Port(PortDoor),
     /// From the other half of the process, for `ferry sync`.
     Memory(Mutex<mpsc::Receiver<Stream>>),
 }
@@ -70,7 +72,7 @@ pub struct ReceiveRun {
     /// Which run.
     pub run: RunId,
     /// Where connections come in.
-    pub acceptor: Acceptor,
+    pub door: Door,
     /// Which volume is where.
     pub volumes: Vec<(VolumeName, PathBuf)>,
     /// What is permitted, whatever a sender asks.
@@ -100,7 +102,7 @@ pub async fn receive(run: ReceiveRun, progress: Arc<Progress>, stop: Stop) -> Ru
     let registry = Registry::new(run.volumes, run.bounds, run.ticket_expires, progress, stop).remembering(run.state);
     let serving = Serving {
         run: run.run,
-        door: Door::Tunnel(run.acceptor),
+        door: run.door,
         once: run.once,
         idle_exit: run.idle_exit,
         registry: Arc::new(registry),
@@ -177,15 +179,8 @@ impl Serving {
     async fn arrival(&self) -> Option<Arrival> {
         match &self.door {
             Door::Memory(door) => door.lock().await.recv().await.map(Arrival::Inside),
-            Door::Tunnel(acceptor) => loop {
-                match acceptor.accept().await {
-                    Ok(handshake) => return Some(Arrival::Network(handshake)),
-                    Err(error) => {
-                        tracing::warn!(%error, "cannot accept a connection; trying on");
-                        tokio::time::sleep(LOOK).await;
-                    }
-                }
-            },
+            Door::Tunnel(acceptor) => Some(Arrival::Network(persistently(|| acceptor.accept()).await)),
+            Door::Port(door) => Some(Arrival::Port(persistently(|| door.accept()).await)),
         }
     }
 
@@ -210,19 +205,37 @@ impl Serving {
     }
 }
 
+/// The next connection of a port that goes on whatever happens to it.
+async fn persistently<T, F: Future<Output = std::io::Result<T>>>(accept: impl Fn() -> F) -> T {
+    loop {
+        match accept().await {
+            Ok(arrived) => return arrived,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection; trying on");
+                tokio::time::sleep(LOOK).await;
+            }
+        }
+    }
+}
+
 enum Arrival {
     Network(tunnel::Handshake),
+    Port(tunnel::PortArrival),
     Inside(Stream),
 }
 
 /// A connection from its first byte to its end.
 async fn introduce(arrival: Arrival, registry: Arc<Registry>, meter: Arc<Meter>) {
-    let (mut stream, stranger) = match arrival {
-        Arrival::Inside(stream) => (stream, None),
+    let (mut stream, stranger, bound) = match arrival {
+        Arrival::Inside(stream) => (stream, None, None),
+        Arrival::Port(arrival) => match arrival.complete().await {
+            Some((stream, stranger, volume)) => (stream, Some(stranger), Some(volume)),
+            None => return,
+        },
         Arrival::Network(handshake) => {
             let peer = handshake.peer();
             match handshake.complete().await {
-                Ok((stream, stranger)) => (stream, Some(stranger)),
+                Ok((stream, stranger)) => (stream, Some(stranger), None),
                 Err(error) if error.is_probe() => return tracing::debug!(%peer, "somebody looked whether we listen"),
                 Err(error) => {
                     let error = &error as &dyn std::error::Error;
@@ -245,6 +258,10 @@ async fn introduce(arrival: Arrival, registry: Arc<Registry>, meter: Arc<Meter>)
         Err(_) => return tracing::info!("a connection sent no hello in time"),
     };
     match message {
+        // Who proved a module's password has it for that module.
+        Ok(Message::Hello(hello)) if bound.as_ref().is_some_and(|volume| *volume != hello.volume) => {
+            refuse(outbox, inbox, "the hello is for another volume than the module that was asked for").await;
+        }
         Ok(Message::Hello(hello)) => begin_session(registry, outbox, inbox, hello, stranger).await,
         Ok(Message::LaneHello(hello)) => begin_lane(&registry, outbox, inbox, hello, stranger).await,
         Ok(_) => refuse(outbox, inbox, "the first message is no hello").await,

@@ -34,7 +34,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use crate::tunnel::{self, Connector, Meter, Pace, Stream, memory_pair};
+use crate::tunnel::{self, Connector, Meter, Pace, PortConnector, Stream, memory_pair};
 use crate::types::{ChownTo, Compress, Options, Outcome, RunId, Shape, SourceInstance, VolumeName, WireCount, limits};
 use crate::volume::Volume;
 use crate::wire::Report;
@@ -49,6 +49,8 @@ use super::stop::Stop;
 pub enum Dial {
     /// Over the network.
     Tunnel(Arc<Connector>),
+    /// Through rsync's port, inside what an operator has opened.
+    Port(PortConnector),
     /// Inside the process, for `ferry sync`.
     Memory(mpsc::Sender<Stream>),
 }
@@ -76,7 +78,7 @@ pub struct SendRun {
     /// Bytes a second on the wire, all connections together.
     pub bwlimit: Option<NonZeroU64>,
     /// Where to.
-    pub connector: Connector,
+    pub dial: Dial,
     /// Takes the changes of a dry run.
     pub on_item: Option<ItemSink>,
 }
@@ -113,6 +115,7 @@ impl Dial {
     pub async fn dial(&self) -> Result<Stream, SessionError> {
         match self {
             Self::Tunnel(connector) => Ok(connector.connect().await?),
+            Self::Port(connector) => Ok(connector.connect().await?),
             Self::Memory(door) => {
                 let (ours, theirs) = memory_pair();
                 door.send(theirs).await.map_err(|_| SessionError::Internal("the receiving half has ended"))?;
@@ -129,7 +132,6 @@ pub async fn send(run: SendRun, progress: Arc<Progress>, stop: Stop) -> RunRepor
     let pace = run.bwlimit.map(|rate| Arc::new(Pace::new(rate)));
     let connections = Arc::new(AtomicU64::new(0));
     let reconnects = Arc::new(AtomicU64::new(0));
-    let dial = Dial::Tunnel(Arc::new(run.connector));
     let mut reports = Vec::new();
     for (name, path) in run.volumes {
         let tally = Arc::new(Tally::new(run.on_item.clone()));
@@ -155,7 +157,7 @@ pub async fn send(run: SendRun, progress: Arc<Progress>, stop: Stop) -> RunRepor
             lanes_max: run.lanes_max,
             compress: run.compress,
             retry_for: run.retry_for,
-            dial: dial.clone(),
+            dial: run.dial.clone(),
             meter: Arc::clone(&meter),
             pace: pace.clone(),
             connections: Arc::clone(&connections),
@@ -228,7 +230,7 @@ pub async fn send_volume(job: &SendVolume) -> VolumeReport {
             // Once we were told to stop, what breaks is part of stopping.
             let error = job.stop.asked().map_or(error, SessionError::Stopped);
             job.tally.touch();
-            return job.tally.report(job.name.as_str(), error.outcome(), Some(error.sentence()));
+            return gave_up(job, &error);
         };
         say_again(job, &error, pause, &mut told);
         if job.connections.load(Relaxed) != connected {
@@ -239,10 +241,15 @@ pub async fn send_volume(job: &SendVolume) -> VolumeReport {
             () = tokio::time::sleep(pause) => {}
             signal = job.stop.wait() => {
                 let error = SessionError::Stopped(signal);
-                return job.tally.report(job.name.as_str(), error.outcome(), Some(error.sentence()));
+                return gave_up(job, &error);
             }
         }
     }
+}
+
+/// The volume's report when its last session failed.
+fn gave_up(job: &SendVolume, error: &SessionError) -> VolumeReport {
+    job.tally.report(job.name.as_str(), error.outcome(), Some(error.sentence())).because(error.cause())
 }
 
 /// Says that it will be tried again: loudly when the reason is a new one, for whoever waits should know for what.
