@@ -58,7 +58,12 @@ pub fn certificates(scene: &Scene, name: &str, which: Which) -> Result<PathBuf> 
     } else {
         let mut openssl = Command::new("openssl");
         openssl.args(["req", "-x509", "-newkey", bits, "-nodes", "-days", "3650", "-subj", "/CN=openshift.io"]);
-        openssl.args(["-addext", "basicConstraints=critical,CA:TRUE"]).arg("-keyout").arg(&key).arg("-out").arg(&certificate);
+        openssl
+            .args(["-addext", "basicConstraints=critical,CA:TRUE"])
+            .arg("-keyout")
+            .arg(&key)
+            .arg("-out")
+            .arg(&certificate);
         must(scene, &mut openssl)?;
         // Another test may have been faster: either pair is as good.
         let _ = slot.set((std::fs::read(&certificate)?, std::fs::read(&key)?));

@@ -22,7 +22,7 @@ const SOON: Duration = Duration::from_secs(60);
 /// What a version's privilege cannot keep, and nothing else.
 fn known(version: Version) -> Vec<Aspect> {
     match version.security() {
-        Security::Root | Security::RootDropped => vec![Aspect::Root],
+        Security::Root | Security::RootDropped | Security::Image => vec![Aspect::Root],
         Security::Restricted => vec![Aspect::Root, Aspect::DirectoryTimes, Aspect::Below(FOREIGN.into())],
     }
 }

@@ -3,7 +3,7 @@
 //! started.
 
 use std::fs::{File, OpenOptions};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -51,6 +51,16 @@ impl Volume {
     }
 }
 
+/// A block device shown inside, as `volumeDevices` has it.
+#[derive(Clone, Debug)]
+pub struct Device {
+    /// Its node here.
+    pub from: PathBuf,
+    /// Its node inside. It belongs to the container's user, as a runtime does it that is told to
+    /// (`device_ownership_from_security_context`).
+    pub to: String,
+}
+
 /// A container as a pod's specification has it.
 #[derive(Clone, Debug)]
 pub struct ContainerSpec {
@@ -62,6 +72,8 @@ pub struct ContainerSpec {
     pub env: Vec<(String, String)>,
     /// Mounts beside those that every container has.
     pub volumes: Vec<Volume>,
+    /// Block devices.
+    pub devices: Vec<Device>,
     /// What it is allowed.
     pub security: Security,
 }
@@ -316,14 +328,16 @@ fn configuration(id: &str, root: &Root, sandbox: &Sandbox, spec: &ContainerSpec,
     }
     mounts.push(bind(&Volume::writable(termination, "/dev/termination-log")));
     mounts.extend(spec.volumes.iter().map(bind));
+    let (devices, allowed) = devices(spec)?;
     let mut linux = json!({
         "namespaces": [
             { "type": "pid" }, { "type": "ipc" }, { "type": "uts" }, { "type": "mount" },
             { "type": "network", "path": sandbox.network },
         ],
         "cgroupsPath": format!("/{id}"),
+        "devices": devices,
         "resources": {
-            "devices": [{ "allow": false, "access": "rwm" }],
+            "devices": allowed,
             "memory": { "limit": MEMORY_MAX },
             "cpu": { "quota": CPU.0, "period": CPU.1 },
         },
@@ -341,6 +355,21 @@ fn configuration(id: &str, root: &Root, sandbox: &Sandbox, spec: &ContainerSpec,
         "mounts": mounts,
         "linux": linux,
     }))
+}
+
+/// The nodes to be made, and the rules that let them be used: everything else is closed but the runtime's own.
+fn devices(spec: &ContainerSpec) -> Result<(Vec<Value>, Vec<Value>)> {
+    let (mut made, mut allowed) = (Vec::new(), vec![json!({ "allow": false, "access": "rwm" })]);
+    for Device { from, to } in &spec.devices {
+        let number = std::fs::metadata(from).with_context(|| format!("no device {}", from.display()))?.rdev();
+        let (major, minor) = (rustix::fs::major(number), rustix::fs::minor(number));
+        let (uid, gid) = (spec.security.uid(), spec.security.gid());
+        made.push(json!({
+            "path": to, "type": "b", "major": major, "minor": minor, "fileMode": 0o660, "uid": uid, "gid": gid,
+        }));
+        allowed.push(json!({ "allow": true, "type": "b", "major": major, "minor": minor, "access": "rwm" }));
+    }
+    Ok((made, allowed))
 }
 
 /// What the runtime mounts in every container.

@@ -115,7 +115,7 @@ fn own(root: &Path, security: Security) -> Result<()> {
         let (uid, gid) = match security {
             _ if foreign => (STRANGER, STRANGER),
             Security::Restricted => (UID, UID),
-            Security::Root | Security::RootDropped => (u32::try_from(entry.depth())? * 1000, 1000),
+            Security::Root | Security::RootDropped | Security::Image => (u32::try_from(entry.depth())? * 1000, 1000),
         };
         std::os::unix::fs::lchown(entry.path(), Some(uid), Some(gid))?;
     }
