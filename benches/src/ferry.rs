@@ -185,11 +185,12 @@ fn state(job: &Job<'_>) -> PathBuf {
 
 fn router(job: &Job<'_>, port: u16, receiver: u16) -> Result<Daemon> {
     let settings = job.logs.join("haproxy.cfg");
+    std::fs::write(&settings, ROUTER).with_context(|| format!("cannot write {}", settings.display()))?;
     // Both it and the receiver are at the destination's side.
-    let text = ROUTER.replace("127.0.0.1:", &format!("{}:", job.far.host()));
-    std::fs::write(&settings, text).with_context(|| format!("cannot write {}", settings.display()))?;
+    let host = job.far.host().to_string();
     let mut command = Command::new("haproxy");
     command.arg("-db").arg("-f").arg(settings).env("ROUTER_SOCKET", job.logs.join("haproxy.socket"));
+    command.env("ROUTER_ADDRESS", &host).env("RECEIVER_ADDRESS", &host);
     command.env("ROUTER_PORT", port.to_string()).env("RECEIVER_PORT", receiver.to_string());
     Daemon::start(job.far.within(command), port, Place::Between, Ends::WhenTold, job.logs.join("haproxy"))
 }

@@ -54,7 +54,7 @@ const TOOLS: [(&[&str], &[&str]); 18] = [
 const PRINTING: [&str; 5] = ["print", "println", "eprint", "eprintln", "dbg"];
 
 /// Files outside `volume` that may open files, each with the reason. None of them touches what is in a volume.
-const FILE_READERS: [(&str, &str); 12] = [
+const FILE_READERS: [(&str, &str); 14] = [
     ("tunnel/identity.rs", "reads certificates and keys"),
     ("tunnel/keygen.rs", "writes certificates and keys"),
     ("cli/files.rs", "reads exclude files and tickets, writes reports"),
@@ -65,12 +65,14 @@ const FILE_READERS: [(&str, &str); 12] = [
     ("cli/bench/clock.rs", "reads the kernel's figures of this process and this machine from /proc"),
     ("cli/bench/data.rs", "makes the trees the benchmark moves, and changes them"),
     ("cli/bench/place.rs", "makes and removes the directory the benchmark happens in"),
-    ("personality/files.rs", "reads configuration and secrets, writes a pod's last words, touches files"),
     ("cli/bench/rates.rs", "reads and writes files of the benchmark to tell how fast that goes"),
+    ("personality/files.rs", "reads configuration and secrets, writes a pod's last words, touches files"),
+    ("personality/stunnel/mod.rs", "reads stunnel.conf"),
+    ("personality/stunnel/watchdog.rs", "makes the file that ends the operator's client pod"),
 ];
 
 const LINES_MAX: usize = 600;
-const CRATES: [&str; 4] = ["engine", "tests", "benches", "orchestrator"];
+const CRATES: [&str; 5] = ["engine", "tests", "benches", "sidecar-images", "orchestrator"];
 
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()

@@ -26,6 +26,8 @@ pub enum Aspect {
     Devices,
     /// Modification times.
     Times,
+    /// Modification times of directories.
+    DirectoryTimes,
     /// Extended attributes whose names start so.
     Xattrs(&'static str),
     /// The root directory's own attributes.

@@ -64,7 +64,9 @@ impl Facts {
         if (a.st_uid, a.st_gid) != (b.st_uid, b.st_gid) && !ignored.contains(&Aspect::Owner) {
             found.push(format!("owner {}:{} became {}:{}", a.st_uid, a.st_gid, b.st_uid, b.st_gid));
         }
-        if self.mtime() != other.mtime() && !ignored.contains(&Aspect::Times) {
+        let untimed = ignored.contains(&Aspect::Times)
+            || (self.kind() == FileType::Directory && ignored.contains(&Aspect::DirectoryTimes));
+        if self.mtime() != other.mtime() && !untimed {
             found.push(format!("mtime {:?} became {:?}", self.mtime(), other.mtime()));
         }
         if self.target != other.target {

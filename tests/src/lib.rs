@@ -13,12 +13,14 @@ pub mod ferry;
 pub mod mounts;
 pub mod operator;
 pub mod place;
+pub mod pods;
 pub mod ports;
 pub mod proxy;
 pub mod report;
 pub mod router;
 pub mod scene;
 pub mod strace;
+pub mod stunnel;
 pub mod trees;
 pub mod unprivileged;
 

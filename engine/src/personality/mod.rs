@@ -2,14 +2,16 @@
 //! of them; which one it is called as decides.
 //!
 //! ```text
-//!  rsync   args, filters, conf -> local | client | daemon -> lines, ending      nc, touch, sleep   tools
+//!  rsync     args, filters, conf -> local | client | daemon -> lines, ending      nc, touch, sleep   tools
+//!  stunnel   conf -> run, detach, watchdog
 //! ```
-//! Each translates the arguments and files of that program into what the engine does, and the engine's words into those
+//! Thin: each translates the arguments and files of that program into what the rooms below do, and their words into those
 //! that are expected. Takes no decision about data, and no part of another program's protocol.
 
 mod console;
 mod files;
 mod rsync;
+mod stunnel;
 mod tools;
 
 use std::ffi::{OsStr, OsString};
@@ -20,15 +22,20 @@ use std::process::ExitCode;
 type Program = fn(&[OsString]) -> ExitCode;
 
 /// The names, and what each does.
-const PROGRAMS: [(&str, Program); 4] =
-    [("rsync", rsync::main), ("nc", tools::nc), ("touch", tools::touch), ("sleep", tools::sleep)];
+const PROGRAMS: [(&str, Program); 5] = [
+    ("rsync", rsync::main),
+    ("stunnel", stunnel::main),
+    ("nc", tools::nc),
+    ("touch", tools::touch),
+    ("sleep", tools::sleep),
+];
 
-/// Runs the program this process was called as; `None` when that is none of them, and it is ferry itself.
+/// Runs the program this process was called as; `ferry` when that is none of them.
 #[must_use]
-pub fn main() -> Option<ExitCode> {
+pub fn main_or(ferry: fn() -> ExitCode) -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
-    let (called, args) = args.split_first()?;
-    program(called).map(|program| program(args))
+    let named = args.split_first().and_then(|(called, args)| Some((program(called)?, args)));
+    named.map_or_else(ferry, |(program, args)| program(args))
 }
 
 fn program(called: &OsStr) -> Option<Program> {
@@ -42,7 +49,7 @@ mod tests {
 
     #[test]
     fn the_base_name_decides_and_any_other_is_ferry() {
-        for called in ["rsync", "/usr/bin/rsync", "./nc", "/usr/bin/touch", "sleep"] {
+        for called in ["rsync", "/usr/bin/rsync", "./nc", "/usr/bin/touch", "sleep", "/bin/stunnel"] {
             assert!(program(OsStr::new(called)).is_some(), "{called}");
         }
         for called in ["ferry", "/usr/bin/ferry", "rsync2", "/rsync/ferry", "", "/", "ferry-rsync", "RSYNC"] {

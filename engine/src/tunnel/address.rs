@@ -153,6 +153,16 @@ impl ProxyUrl {
         Ok(Self { address, credentials })
     }
 
+    /// The proxy at `address`, with a user's name and password as they are.
+    ///
+    /// # Errors
+    /// [`AddressError::Credentials`]: one of them is longer than 512 bytes or holds control characters, or the name is empty
+    /// or holds a colon.
+    pub fn new(address: HostPort, credentials: Option<(&str, &str)>) -> Result<Self, AddressError> {
+        let credentials = credentials.map(|(user, password)| checked_credentials(user, password)).transpose()?;
+        Ok(Self { address, credentials })
+    }
+
     /// Where the proxy listens.
     #[must_use]
     pub fn address(&self) -> &HostPort {
@@ -168,9 +178,15 @@ impl ProxyUrl {
 /// `USER:PASSWORD` from a URL; a user alone has an empty password.
 fn decode_credentials(text: &str) -> Result<String, AddressError> {
     let (user, password) = text.split_once(':').unwrap_or((text, ""));
-    let (user, password) = (decode_percent(user)?, decode_percent(password)?);
+    checked_credentials(&decode_percent(user)?, &decode_percent(password)?)
+}
+
+/// `USER:PASSWORD`, fit for a header.
+fn checked_credentials(user: &str, password: &str) -> Result<String, AddressError> {
+    let short = user.len() <= CREDENTIAL_LEN_MAX && password.len() <= CREDENTIAL_LEN_MAX;
     // RFC 7617, 2: a user name cannot hold a colon, for the first one ends it.
-    let usable = !user.is_empty() && !user.contains(':') && !format!("{user}{password}").contains(char::is_control);
+    let usable =
+        short && !user.is_empty() && !user.contains(':') && !format!("{user}{password}").contains(char::is_control);
     if usable { Ok(format!("{user}:{password}")) } else { Err(AddressError::Credentials) }
 }
 
@@ -264,6 +280,15 @@ mod tests {
             assert_eq!(ProxyUrl::parse(bad), Err(AddressError::Credentials), "{bad}");
         }
         assert!(ProxyUrl::parse("http://h:1/path").is_err());
+    }
+
+    #[test]
+    fn credentials_may_also_come_as_they_are() {
+        let new = |user: &str, password: &str| ProxyUrl::new(HostPort::parse("h:1").unwrap(), Some((user, password)));
+        assert_eq!(new("us@er", "p%41:w").unwrap().credentials(), Some("us@er:p%41:w"));
+        for (user, password) in [("", "p"), ("a:b", "p"), ("a", "p\r\nX: y"), ("a", &*"p".repeat(513))] {
+            assert_eq!(new(user, password), Err(AddressError::Credentials), "{user}");
+        }
     }
 
     #[test]

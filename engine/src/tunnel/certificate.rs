@@ -74,6 +74,12 @@ pub(super) fn validity_of(certificate: &CertificateDer<'_>) -> Result<Validity, 
     Ok(Validity { not_before: validity.not_before.timestamp(), not_after: validity.not_after.timestamp() })
 }
 
+/// Whether nobody but its own subject stands behind it.
+pub(super) fn is_self_issued(certificate: &CertificateDer<'_>) -> Result<bool, X509Error> {
+    let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| X509Error::InvalidCertificate)?;
+    Ok(parsed.issuer().as_raw() == parsed.subject().as_raw())
+}
+
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

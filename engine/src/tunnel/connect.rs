@@ -165,7 +165,7 @@ impl Connector {
 }
 
 /// The name to be verified. An IP address is verified against the certificate's addresses and cannot be sent as SNI.
-fn server_name(host: &Host) -> Result<ServerName<'static>, AddressError> {
+pub(super) fn server_name(host: &Host) -> Result<ServerName<'static>, AddressError> {
     match host {
         Host::Ip(address) => Ok(ServerName::from(*address)),
         Host::Name(name) => ServerName::try_from(name.to_string()).map_err(|_| AddressError::Host(name.to_string())),
@@ -173,7 +173,7 @@ fn server_name(host: &Host) -> Result<ServerName<'static>, AddressError> {
 }
 
 /// All addresses of a host, of both families, in the resolver's order.
-async fn resolve(to: &HostPort, deadline: Duration) -> Result<Vec<SocketAddr>, ConnectError> {
+pub(super) async fn resolve(to: &HostPort, deadline: Duration) -> Result<Vec<SocketAddr>, ConnectError> {
     let name = match to.host() {
         Host::Ip(address) => return Ok(vec![SocketAddr::new(*address, to.port())]),
         Host::Name(name) => name.as_ref(),
@@ -185,10 +185,10 @@ async fn resolve(to: &HostPort, deadline: Duration) -> Result<Vec<SocketAddr>, C
     }
 }
 
-fn network(peer: &str, source: NetworkError) -> ConnectError {
+pub(super) fn network(peer: &str, source: NetworkError) -> ConnectError {
     ConnectError::Network { peer: peer.to_owned(), source }
 }
 
-fn late(waiting_for: &'static str, deadline: Duration) -> NetworkError {
+pub(super) fn late(waiting_for: &'static str, deadline: Duration) -> NetworkError {
     NetworkError::Timeout { waiting_for, seconds: deadline.as_secs() }
 }

@@ -20,7 +20,7 @@ use super::certificate::{Date, Role, roles_of, validity_of};
 use super::pinned::{self, Pinned};
 use super::provider::{client_config, provider, server_config};
 use super::ticket::Ticket;
-use super::verifier::{PinnedKey, receiver_by_authority, sender_by_authority};
+use super::verifier::{Exactly, receiver_by_authority, sender_by_authority};
 
 /// The certificate and its chain.
 pub(super) const CERTIFICATE_FILE: &str = "tls.crt";
@@ -125,8 +125,7 @@ impl Identity {
         let certificate_path = dir.join(CERTIFICATE_FILE);
         let chain = certificates(&certificate_path)?;
         let key_path = dir.join(KEY_FILE);
-        let key = PrivateKeyDer::from_pem_slice(&read(&key_path)?)
-            .map_err(|cause| content(&key_path, "private key", cause))?;
+        let key = private_key(&key_path)?;
         let trust = Trust::Authority(Arc::new(authority(&dir.join(AUTHORITY_FILE))?));
         let own = chain.first().ok_or_else(|| nothing_in(&certificate_path))?;
         check_own(own, &certificate_path, role, now)?;
@@ -166,7 +165,7 @@ impl Identity {
         }
         let verifier = match &self.trust {
             Trust::Authority(roots) => receiver_by_authority(Arc::clone(roots)).map_err(IdentityError::Tls)?,
-            Trust::Key(key) => Arc::new(PinnedKey::new(key.clone())),
+            Trust::Key(key) => Arc::new(Exactly::key(key.clone())),
         };
         client_config(verifier, self.chain.clone(), self.key.clone_key()).map_err(IdentityError::Tls)
     }
@@ -177,7 +176,7 @@ impl Identity {
         }
         let verifier = match &self.trust {
             Trust::Authority(roots) => sender_by_authority(Arc::clone(roots)).map_err(IdentityError::Tls)?,
-            Trust::Key(key) => Arc::new(PinnedKey::new(key.clone())),
+            Trust::Key(key) => Arc::new(Exactly::key(key.clone())),
         };
         server_config(verifier, self.chain.clone(), self.key.clone_key()).map_err(IdentityError::Tls)
     }
@@ -221,8 +220,13 @@ fn authority(path: &Path) -> Result<RootCertStore, IdentityError> {
     Ok(roots)
 }
 
+/// The first private key of a PEM file.
+pub(super) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, IdentityError> {
+    PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|cause| content(path, "private key", cause))
+}
+
 /// All certificates of a PEM file, at least one.
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
+pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
     let text = read(path)?;
     let all: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(&text).collect();
     match all {

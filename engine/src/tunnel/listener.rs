@@ -78,22 +78,8 @@ impl Listener {
         let listener = self.driven()?;
         let strangers = Arc::clone(&self.strangers).acquire_owned().await;
         let stranger = Stranger(strangers.map_err(io::Error::other)?);
-        loop {
-            match listener.accept().await {
-                Ok((tcp, peer)) => return Ok((tcp, peer, stranger)),
-                Err(error) => match fate_of(&error) {
-                    Fate::Next => tokio::task::yield_now().await,
-                    Fate::Pause => {
-                        tracing::warn!(
-                            error = &error as &dyn std::error::Error,
-                            "cannot take connections for the moment"
-                        );
-                        sleep(PAUSE).await;
-                    }
-                    Fate::End => return Err(error),
-                },
-            }
-        }
+        let (tcp, peer) = take(listener).await?;
+        Ok((tcp, peer, stranger))
     }
 
     #[cfg(test)]
@@ -110,7 +96,28 @@ impl Listener {
     }
 }
 
-fn listen(address: SocketAddr) -> io::Result<StdListener> {
+/// The next connection; goes on when one broke before it was taken or descriptors ran out. May be dropped at any time.
+///
+/// # Errors
+/// Only what will not pass.
+pub(super) async fn take(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    loop {
+        match listener.accept().await {
+            Ok(taken) => return Ok(taken),
+            Err(error) => match fate_of(&error) {
+                Fate::Next => tokio::task::yield_now().await,
+                Fate::Pause => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "cannot take connections for the moment");
+                    sleep(PAUSE).await;
+                }
+                Fate::End => return Err(error),
+            },
+        }
+    }
+}
+
+/// A socket that listens on `address`; on both families where that is `::`.
+pub(super) fn listen(address: SocketAddr) -> io::Result<StdListener> {
     let socket = RawSocket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {

@@ -3,6 +3,7 @@
 //! ```text
 //!  keygen, ticket ──> identity ──┬─> connect (proxy) ─┐
 //!                                └─> accept ──────────┴─> Stream ──> greet ──> open ──> Outbox, Inbox
+//!  relay   plain bytes <──> TLS with one certificate on both sides, for programs that know nothing of it
 //! ```
 //! The only room with sockets, rustls and rcgen. Nothing is sent before both sides are authenticated; nothing is
 //! believed but what the identity names. It knows frames as lengths and pings as pings; what else they mean is the
@@ -25,6 +26,7 @@ mod port;
 mod probe;
 mod provider;
 mod proxy;
+mod relay;
 #[cfg(test)]
 mod scratch;
 mod socket;
@@ -53,6 +55,7 @@ pub use port::{
 pub use probe::{probe, resolve};
 pub use provider::random_bytes;
 pub use proxy::ProxyError;
+pub use relay::{Event, Inlet, InletAddress, InletError, Kind, Pair, PairError, Relay, Trouble, Way, Witness};
 pub use stream::{AsyncStream, Stream, memory_pair};
 pub use ticket::{Ticket, TicketError};
 pub use timing::Timing;

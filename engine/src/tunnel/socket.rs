@@ -20,12 +20,18 @@ const USER_TIMEOUT: Duration = Duration::from_secs(60);
 /// A socket that TLS reads from.
 pub(super) type Socket = BufReader<TcpStream>;
 
-/// Sets the options.
-pub(super) fn prepare(tcp: TcpStream) -> io::Result<Socket> {
+/// Sets the options of a socket that bytes only pass through. It has no user timeout: the kernel counts a window that stays
+/// closed too, and whoever reads slowly behind a relay is not dead.
+pub(super) fn tune(tcp: &TcpStream) -> io::Result<()> {
     tcp.set_nodelay(true)?;
     let (after, every, times) = KEEPALIVE;
-    let options = SockRef::from(&tcp);
-    options.set_tcp_keepalive(&TcpKeepalive::new().with_time(after).with_interval(every).with_retries(times))?;
-    options.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+    let keepalive = TcpKeepalive::new().with_time(after).with_interval(every).with_retries(times);
+    SockRef::from(tcp).set_tcp_keepalive(&keepalive)
+}
+
+/// Sets the options.
+pub(super) fn prepare(tcp: TcpStream) -> io::Result<Socket> {
+    tune(&tcp)?;
+    SockRef::from(&tcp).set_tcp_user_timeout(Some(USER_TIMEOUT))?;
     Ok(BufReader::with_capacity(READ_LEN, tcp))
 }

@@ -1,8 +1,10 @@
-//! Whom we believe: a certificate of our authority with the right role, or exactly one public key.
+//! Whom we believe: a certificate of our authority with the right role, or exactly one public key or certificate.
 //!
-//! Two ways, never mixed in one connection. With an authority the chain, the dates, the name (client side) and the
+//! Three ways, never mixed in one connection. With an authority the chain, the dates, the name (client side) and the
 //! role are checked; a certificate that names no role is refused, for it would be good for both. With a ticket the
-//! peer's public key must be the derived one, and nothing else of its certificate matters. TLS 1.2 is refused.
+//! peer's public key must be the derived one, and nothing else of its certificate matters. In a relay, where both sides hold
+//! the same certificate, it must be that one to the last byte: then its dates, names and uses say nothing more, for whoever
+//! gave both sides the pair meant it for this, and a clock that is wrong is no stranger. TLS 1.2 is refused.
 
 use std::sync::Arc;
 
@@ -16,7 +18,7 @@ use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, PeerIncompatible, RootCertStore, SignatureScheme,
 };
 
-use super::certificate::{Role, roles_of};
+use super::certificate::{Role, is_self_issued, roles_of};
 use super::provider::provider;
 
 /// Believes servers that `roots` vouch for as receivers.
@@ -139,26 +141,44 @@ impl ClientCertVerifier for SenderByAuthority {
     }
 }
 
-/// Believes one Ed25519 public key, on either side.
+/// Believes one public key or one certificate, on either side.
 #[derive(Debug)]
-pub(super) struct PinnedKey {
-    /// SubjectPublicKeyInfo, DER.
-    expected: Vec<u8>,
+pub(super) struct Exactly {
+    expected: Expected,
     provider: Arc<CryptoProvider>,
 }
 
-impl PinnedKey {
+#[derive(Debug)]
+enum Expected {
+    /// SubjectPublicKeyInfo, DER.
+    Key(Vec<u8>),
+    Certificate(CertificateDer<'static>),
+}
+
+impl Exactly {
     /// Believes the peer whose SubjectPublicKeyInfo is `expected`, byte for byte.
-    pub(super) fn new(expected: Vec<u8>) -> Self {
-        Self { expected, provider: provider() }
+    pub(super) fn key(expected: Vec<u8>) -> Self {
+        Self { expected: Expected::Key(expected), provider: provider() }
     }
 
-    fn check_key(&self, certificate: &CertificateDer<'_>) -> Result<(), Error> {
-        let shown = ParsedCertificate::try_from(certificate)?.subject_public_key_info();
-        if shown.as_ref() == self.expected.as_slice() {
-            Ok(())
-        } else {
-            Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
+    /// Believes the peer that shows `expected`, byte for byte, and holds its key.
+    pub(super) fn certificate(expected: CertificateDer<'static>) -> Self {
+        Self { expected: Expected::Certificate(expected), provider: provider() }
+    }
+
+    fn check(&self, certificate: &CertificateDer<'_>) -> Result<(), Error> {
+        let other = || Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure));
+        match &self.expected {
+            Expected::Key(key) => {
+                let shown = ParsedCertificate::try_from(certificate)?.subject_public_key_info();
+                if shown.as_ref() == key.as_slice() { Ok(()) } else { other() }
+            }
+            Expected::Certificate(expected) if certificate == expected => Ok(()),
+            // A shared certificate is never from an authority; what is comes from something that stands in between.
+            Expected::Certificate(_) if !is_self_issued(certificate).unwrap_or(true) => {
+                Err(Error::InvalidCertificate(CertificateError::UnknownIssuer))
+            }
+            Expected::Certificate(_) => other(),
         }
     }
 
@@ -177,7 +197,7 @@ impl PinnedKey {
     }
 }
 
-impl ServerCertVerifier for PinnedKey {
+impl ServerCertVerifier for Exactly {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -186,7 +206,7 @@ impl ServerCertVerifier for PinnedKey {
         _: &[u8],
         _: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        self.check_key(end_entity).map(|()| ServerCertVerified::assertion())
+        self.check(end_entity).map(|()| ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -212,7 +232,7 @@ impl ServerCertVerifier for PinnedKey {
     }
 }
 
-impl ClientCertVerifier for PinnedKey {
+impl ClientCertVerifier for Exactly {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
     }
@@ -223,7 +243,7 @@ impl ClientCertVerifier for PinnedKey {
         _: &[CertificateDer<'_>],
         _: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        self.check_key(end_entity).map(|()| ClientCertVerified::assertion())
+        self.check(end_entity).map(|()| ClientCertVerified::assertion())
     }
 
     fn verify_tls12_signature(

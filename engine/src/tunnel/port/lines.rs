@@ -8,8 +8,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use crate::types::VolumeName;
 
-/// Bytes of a line, its end included. rsync's own bound for a greeting is of that size.
-const LINE_LEN_MAX: usize = 1_024;
+/// Bytes of a line, its end included: a sentence of a thousand characters, whatever they are.
+const LINE_LEN_MAX: usize = 4_096;
 /// The word in the greeting by which two ferries know each other. It stands where rsync lists its digests: a stock peer
 /// passes over names it does not know there.
 const WORD: &str = "ferry1";
@@ -110,7 +110,7 @@ pub(super) fn word(text: &str) -> String {
 
 /// A line that refuses. What would end it, or is no text, is left out.
 pub(super) fn refusal(text: &str) -> String {
-    let text: String = text.chars().filter(|c| !c.is_control()).take(LINE_LEN_MAX / 4).collect();
+    let text: String = text.chars().filter(|c| !c.is_control()).take(1_000).collect();
     format!("@ERROR: {text}\n")
 }
 
