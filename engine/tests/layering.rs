@@ -58,7 +58,6 @@ const FILE_READERS: [(&str, &str); 14] = [
     ("tunnel/identity.rs", "reads certificates and keys"),
     ("tunnel/keygen.rs", "writes certificates and keys"),
     ("cli/files.rs", "reads exclude files and tickets, writes reports"),
-    ("cli/places.rs", "looks at the paths that were typed before anything is opened"),
     ("cli/addresses.rs", "reads the machine's own addresses from /proc"),
     ("cli/man.rs", "writes the man pages"),
     ("cli/demo.rs", "makes and removes the directory the demonstration runs in"),
@@ -67,6 +66,7 @@ const FILE_READERS: [(&str, &str); 14] = [
     ("cli/bench/data.rs", "makes the trees the benchmark moves, and changes them"),
     ("cli/bench/place.rs", "makes and removes the directory the benchmark happens in"),
     ("cli/bench/rates.rs", "reads and writes files of the benchmark to tell how fast that goes"),
+    ("personality/files.rs", "reads configuration and secrets, writes a pod's last words, touches files"),
     ("personality/stunnel/mod.rs", "reads stunnel.conf"),
     ("personality/stunnel/watchdog.rs", "makes the file that ends the operator's client pod"),
 ];

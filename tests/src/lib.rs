@@ -1,6 +1,7 @@
 //! The parts that ferry's black-box tests are made of: trees, a strict comparator, the binary under test, a router, proxies
 //! and mounts. It knows ferry by its command line only and refuses to link the engine: what both got wrong alike would pass.
 
+pub mod called;
 pub mod certs;
 pub mod chaos;
 pub mod command;
@@ -10,6 +11,7 @@ pub mod facts;
 pub mod fakes;
 pub mod ferry;
 pub mod mounts;
+pub mod operator;
 pub mod place;
 pub mod pods;
 pub mod ports;

@@ -1,10 +1,10 @@
 //! Room `cli`: what a person types and reads. Arguments, environment, terminal, signals, exit codes.
 //!
 //! ```text
-//!  args, flags, values   what was typed        config, places   what it means: one sentence a conflict, exit 2
+//!  args, flags, values   what was typed        config   what it means: one sentence a conflict, exit 2
 //!  send, receive, sync, verify, keygen, demo, bench   what is then done, through the session's face
 //!  loopback              both sides in this process, for demo and bench
-//!  progress, estimate    while it runs         summary, report, remedy   at its end
+//!  progress   while it runs                    summary, report, remedy   at its end
 //!  console, log, signals, files, units         this process: its terminal, logs, signals, the files it names
 //! ```
 //! Decides nothing about data: it hands a checked configuration to the session and tells what came of it. The only
@@ -18,7 +18,6 @@ mod config;
 mod console;
 mod demo;
 mod demo_data;
-mod estimate;
 mod files;
 mod flags;
 mod items;
@@ -28,7 +27,6 @@ mod log;
 mod loopback;
 mod man;
 mod offer;
-mod places;
 mod progress;
 mod receive;
 mod remedy;

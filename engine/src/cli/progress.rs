@@ -10,11 +10,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use super::console::Console;
-use super::estimate::{Estimate, Pace};
 use super::flags::ProgressMode;
 use super::report::Side;
 use super::units;
-use crate::session::{Phase, Progress, Snapshot};
+use crate::session::{Estimate, Pace, Phase, Progress, Snapshot};
 use crate::types::RunId;
 
 /// Between two looks at the counters: a bar moves smoothly, the cost is nothing.
@@ -238,23 +237,6 @@ fn json_line(run: &RunId, s: &Snapshot, pace: Pace) -> String {
     .to_string()
 }
 
-/// A snapshot of nothing.
-#[cfg(test)]
-pub fn snapshot_for_tests() -> Snapshot {
-    Snapshot {
-        phase: Phase::Connecting,
-        volume: None,
-        entries_scanned: 0,
-        entries_done: 0,
-        bytes_total: 0,
-        bytes_done: 0,
-        bytes_sent: 0,
-        bytes_verified: 0,
-        reconnects: 0,
-        scan_complete: false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -300,7 +282,7 @@ mod tests {
             entries_scanned: 1_200,
             bytes_total: 5_000,
             bytes_done: 1_024,
-            ..snapshot_for_tests()
+            ..Snapshot::nothing()
         };
         let line = plain_line(&scanning, Pace { sent_a_second: 0, left: None }, Side::Sends);
         assert_eq!(line, "transferring, 1,200 entries scanned so far, 1.00 KiB done, 1.00 KiB there already");

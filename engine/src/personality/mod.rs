@@ -1,22 +1,59 @@
-//! Room `personality`: the programs that ferry also answers as, by the name it was called.
+//! Room `personality`: the programs that an operator runs by name and that are ferry in truth. One binary answers to all
+//! of them; which one it is called as decides.
 //!
-//! Thin: each translates its arguments and configuration into what the rooms below do. What is called by any other name is
-//! ferry itself.
+//! ```text
+//!  rsync     args, filters, conf -> local | client | daemon -> lines, ending      nc, touch, sleep   tools
+//!  stunnel   conf -> run, detach, watchdog
+//! ```
+//! Thin: each translates the arguments and files of that program into what the rooms below do, and their words into those
+//! that are expected. Takes no decision about data, and no part of another program's protocol.
 
+mod console;
+mod files;
+mod rsync;
 mod stunnel;
+mod tools;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::ExitCode;
+
+/// One of those programs: takes its arguments, the name left out, and ends as that program would.
+type Program = fn(&[OsString]) -> ExitCode;
+
+/// The names, and what each does.
+const PROGRAMS: [(&str, Program); 5] = [
+    ("rsync", rsync::main),
+    ("stunnel", stunnel::main),
+    ("nc", tools::nc),
+    ("touch", tools::touch),
+    ("sleep", tools::sleep),
+];
 
 /// Runs the program this process was called as; `ferry` when that is none of them.
 #[must_use]
 pub fn main_or(ferry: fn() -> ExitCode) -> ExitCode {
-    let mut args = std::env::args_os();
-    let called = args.next().unwrap_or_default();
-    let name = Path::new(&called).file_name().map(OsString::from).unwrap_or_default();
-    match name.to_str() {
-        Some("stunnel") => stunnel::main(&args.collect::<Vec<_>>()),
-        _ => ferry(),
+    let args: Vec<OsString> = std::env::args_os().collect();
+    let named = args.split_first().and_then(|(called, args)| Some((program(called)?, args)));
+    named.map_or_else(ferry, |(program, args)| program(args))
+}
+
+fn program(called: &OsStr) -> Option<Program> {
+    let base = Path::new(called).file_name()?;
+    PROGRAMS.iter().find(|(name, _)| base == *name).map(|(_, program)| *program)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_base_name_decides_and_any_other_is_ferry() {
+        for called in ["rsync", "/usr/bin/rsync", "./nc", "/usr/bin/touch", "sleep", "/bin/stunnel"] {
+            assert!(program(OsStr::new(called)).is_some(), "{called}");
+        }
+        for called in ["ferry", "/usr/bin/ferry", "rsync2", "/rsync/ferry", "", "/", "ferry-rsync", "RSYNC"] {
+            assert!(program(OsStr::new(called)).is_none(), "{called}");
+        }
     }
 }

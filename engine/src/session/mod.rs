@@ -12,6 +12,7 @@
 
 mod crew;
 mod error;
+mod estimate;
 mod extent;
 mod fate;
 mod local;
@@ -24,6 +25,7 @@ mod verify;
 
 pub use crate::wire::{Item, ItemChange};
 pub use error::SessionError;
+pub use estimate::{Estimate, Pace};
 pub use local::{SyncRun, sync};
 pub use progress::{Phase, Progress, Snapshot};
 pub use receiver::{Door, ReceiveRun, receive};

@@ -66,6 +66,14 @@ pub struct Snapshot {
     pub scan_complete: bool,
 }
 
+#[cfg(test)]
+impl Snapshot {
+    /// Of a run that has not begun.
+    pub fn nothing() -> Self {
+        Progress::default().snapshot()
+    }
+}
+
 impl Phase {
     const ALL: [Self; 7] = [
         Self::Connecting,

@@ -23,6 +23,7 @@ mod listener;
 mod pace;
 mod pinned;
 mod port;
+mod probe;
 mod provider;
 mod proxy;
 mod relay;
@@ -51,6 +52,7 @@ pub use port::{
     Allowed, Errand, ErrandDoor, ErrandError, Module, ModuleError, Password, PortArrival, PortConnector, PortDoor,
     PortError, PortModule, PortTarget, Trouble,
 };
+pub use probe::{probe, resolve};
 pub use provider::random_bytes;
 pub use proxy::ProxyError;
 pub use relay::{Event, Inlet, InletAddress, InletError, Kind, Pair, PairError, Relay, Trouble, Way, Witness};

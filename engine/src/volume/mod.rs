@@ -29,6 +29,7 @@ mod handle;
 mod listing;
 mod lookup;
 mod names;
+pub mod places;
 mod privilege;
 mod removal;
 mod root;

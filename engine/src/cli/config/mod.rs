@@ -19,10 +19,10 @@ pub use transfer::{SyncConfig, TransferConfig, VerifyConfig, lanes};
 
 use super::files::{self, FileError};
 use super::flags::StateArgs;
-use super::places::{self, PlaceError};
 use super::values::{self, ValueError};
 use crate::tunnel::{AddressError, TicketError};
 use crate::types::{StatePlace, VolumeName, limits};
+use crate::volume::places::{self, PlaceError};
 
 /// Volumes by name, in the order typed.
 pub type Volumes = Vec<(VolumeName, PathBuf)>;

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::{ConfigError, Conflict, Volumes, refuse, state, volume, volumes};
 use crate::cli::args::{BoundsArgs, ReceiveArgs};
-use crate::cli::places;
 use crate::tunnel::HostPort;
 use crate::types::{Bounds, StatePlace};
+use crate::volume::places;
 
 /// How long a ticket is good for unless told.
 const TICKET_LIFE: Duration = Duration::from_secs(3_600);

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::{ConfigError, Conflict, TransferConfig, Volumes, refuse, volumes};
 use crate::cli::args::SendArgs;
-use crate::cli::{files, places};
+use crate::cli::files;
 use crate::tunnel::{HostPort, ProxyUrl, Target, Ticket};
+use crate::volume::places;
 
 /// A sender that can be started.
 #[derive(Debug)]

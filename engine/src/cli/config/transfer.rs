@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use super::{ConfigError, Conflict, refuse, state};
 use crate::cli::args::{SyncArgs, VerifyArgs};
+use crate::cli::files;
 use crate::cli::flags::{Selinux, TransferArgs};
 use crate::cli::values::Lanes;
-use crate::cli::{files, places};
 use crate::types::{ChownTo, Compress, LossSet, Options, OwnerPolicy, StatePlace, limits};
+use crate::volume::places;
 
 /// More lanes than this gain nothing between two machines that the network does not slow (engine-rules, measured limits). Where it does,
 /// more are opened later.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::session::Snapshot;
+use super::Snapshot;
 
 /// The rate is the mean of this long: steady enough to read, soon enough to show a stall.
 const WINDOW: Duration = Duration::from_secs(10);
@@ -69,7 +69,6 @@ fn a_second(amount: u64, span: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::progress::snapshot_for_tests;
 
     fn seen(sent: u64, done: u64, complete: bool) -> Snapshot {
         Snapshot {
@@ -77,7 +76,7 @@ mod tests {
             bytes_done: done,
             bytes_total: 1000,
             scan_complete: complete,
-            ..snapshot_for_tests()
+            ..Snapshot::nothing()
         }
     }
 

@@ -4,10 +4,11 @@
 //! it opens again.
 
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use super::files::shown;
+use crate::types::Escaped;
 
 /// Why a place cannot be a volume.
 #[derive(Debug, thiserror::Error)]
@@ -99,6 +100,36 @@ pub fn source(path: &Path) -> Result<(), PlaceError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(PlaceError::NoSource(shown(path))),
         Err(source) => Err(PlaceError::Unreadable { path: shown(path), source }),
     }
+}
+
+/// What a path leads to, as far as it decides what a copy of it is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing, or nothing that can be looked at.
+    Nothing,
+    /// A directory.
+    Directory,
+    /// A symbolic link, to whatever.
+    Link,
+    /// Anything else.
+    Other,
+}
+
+/// What is at `path` itself; a link is not followed.
+#[must_use]
+pub fn found(path: &Path) -> Found {
+    match std::fs::symlink_metadata(path).map(|found| found.file_type()) {
+        Err(_) => Found::Nothing,
+        Ok(kind) if kind.is_symlink() => Found::Link,
+        Ok(kind) if kind.is_dir() => Found::Directory,
+        Ok(_) => Found::Other,
+    }
+}
+
+/// Whether `path` leads to a directory, links followed.
+#[must_use]
+pub fn is_directory(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|found| found.is_dir())
 }
 
 /// Checks that a destination is a directory, file or block device, or missing below an existing directory.
@@ -256,6 +287,10 @@ fn word(kind: std::fs::FileType) -> &'static str {
         () if kind.is_fifo() => "pipe",
         () => "socket",
     }
+}
+
+fn shown(path: &Path) -> String {
+    Escaped(path.as_os_str().as_bytes()).to_string()
 }
 
 #[cfg(test)]
