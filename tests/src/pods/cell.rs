@@ -2,10 +2,10 @@
 
 use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::image::Root;
 use super::migration::{Claim, Migration, Plan};
@@ -22,6 +22,8 @@ pub struct Cell {
     source: Root,
     destination: Root,
     certificate: Certificate,
+    first: Claim,
+    /// All of them, the first one among them.
     claims: Vec<Claim>,
 }
 
@@ -49,7 +51,7 @@ impl Cell {
     /// Both sides with this image and claims of these names, all volumes empty.
     ///
     /// # Errors
-    /// When the certificate cannot be made.
+    /// When the certificate cannot be made or there is no name.
     pub fn empty(scene: &Scene, version: Version, image: &Root, names: &[&str]) -> Result<Self> {
         let at = |side: &str, name: &str| scene.fresh(&format!("{side}-{name}"), "");
         let claim = |name: &&str| Claim {
@@ -57,12 +59,14 @@ impl Cell {
             source: at("source", name),
             destination: at("destination", name),
         };
+        let claims: Vec<Claim> = names.iter().map(claim).collect();
         Ok(Self {
             version,
             source: image.clone(),
             destination: image.clone(),
             certificate: Certificate::shared(scene)?,
-            claims: names.iter().map(claim).collect(),
+            first: claims.first().context("a cell has a claim at least")?.clone(),
+            claims,
         })
     }
 
@@ -75,8 +79,9 @@ impl Cell {
     /// The same with the first claim's destination here.
     #[must_use]
     pub fn to(mut self, destination: &Path) -> Self {
+        destination.clone_into(&mut self.first.destination);
         if let Some(claim) = self.claims.first_mut() {
-            destination.clone_into(&mut claim.destination);
+            *claim = self.first.clone();
         }
         self
     }
@@ -90,8 +95,7 @@ impl Cell {
     /// Its first claim.
     #[must_use]
     pub fn claim(&self) -> Claim {
-        let nowhere = || Claim { name: String::new(), source: PathBuf::new(), destination: PathBuf::new() };
-        self.claims.first().cloned().unwrap_or_else(nowhere)
+        self.first.clone()
     }
 
     /// All claims.

@@ -160,7 +160,8 @@ impl<'s> Container<'s> {
                 return Ok(());
             }
             if self.exit()?.is_some() || self.begun.elapsed() > STARTED_MAX {
-                bail!("the runtime did not start {}: {}", self.name, tail(&self.log()?));
+                let said = std::fs::read_to_string(self.bundle.join("runtime-log")).unwrap_or_default();
+                bail!("the runtime did not start {}: {} {}", self.name, tail(&said), tail(&self.log()?));
             }
             std::thread::sleep(LOOK);
         }
@@ -297,6 +298,8 @@ fn runtime(scene: &Scene) -> Command {
 fn launch(scene: &Scene, bundle: &Path, id: &str) -> Result<Child> {
     let log = OpenOptions::new().create(true).append(true).open(bundle.join("log"))?;
     let mut command = runtime(scene);
+    // What the runtime itself has to say is not the container's.
+    command.arg("--log").arg(bundle.join("runtime-log"));
     command.arg("run").arg("--bundle").arg(bundle).arg("--pid-file").arg(bundle.join("pid")).arg(id);
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     command.spawn().context("cannot start runc: is it installed?")
