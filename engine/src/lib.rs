@@ -3,7 +3,7 @@
 //! Five floors, imports go down only (`tests/layering.rs` judges):
 //!
 //! ```text
-//!  4  cli, personality  what a person types, and what another program would be asked; terminal, environment, exit code
+//!  4  cli, personality  what a person or an operator types; terminal, environment, exit code
 //!  3  session           handshake, sender, generator, receiver, resume, outcome
 //!  2  tunnel, plan      an authenticated channel of frames; pure decisions
 //!  1  wire, delta, volume   bytes and values; leaves; the only room that touches a disk

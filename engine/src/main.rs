@@ -1,5 +1,5 @@
-//! The `ferry` binary: everything is in the library's rooms `cli` and `personality`.
+//! The `ferry` binary: the program it is called as, and ferry itself by any other name. Everything is in the library.
 
 fn main() -> std::process::ExitCode {
-    ferry_engine::personality::main_or(ferry_engine::cli::main)
+    ferry_engine::personality::main().unwrap_or_else(ferry_engine::cli::main)
 }

@@ -2,10 +2,11 @@
 //! of them; which one it is called as decides.
 //!
 //! ```text
-//!  rsync     args, filters, conf -> local | client | daemon -> lines, ending      nc, touch, sleep   tools
-//!  stunnel   conf -> run, detach, watchdog
+//!  rsync     args, filters, conf -> local | client | daemon -> lines, ending
+//!  stunnel   conf -> run (a relay), behind whoever called it or in front (detach)
+//!  nc, touch, sleep   tools
 //! ```
-//! Thin: each translates the arguments and files of that program into what the rooms below do, and their words into those
+//! Each translates the arguments and files of that program into what the engine does, and the engine's words into those
 //! that are expected. Takes no decision about data, and no part of another program's protocol.
 
 mod console;
@@ -30,12 +31,12 @@ const PROGRAMS: [(&str, Program); 5] = [
     ("sleep", tools::sleep),
 ];
 
-/// Runs the program this process was called as; `ferry` when that is none of them.
+/// Runs the program this process was called as; `None` when that is none of them, and it is ferry itself.
 #[must_use]
-pub fn main_or(ferry: fn() -> ExitCode) -> ExitCode {
+pub fn main() -> Option<ExitCode> {
     let args: Vec<OsString> = std::env::args_os().collect();
-    let named = args.split_first().and_then(|(called, args)| Some((program(called)?, args)));
-    named.map_or_else(ferry, |(program, args)| program(args))
+    let (called, args) = args.split_first()?;
+    program(called).map(|program| program(args))
 }
 
 fn program(called: &OsStr) -> Option<Program> {
@@ -49,7 +50,7 @@ mod tests {
 
     #[test]
     fn the_base_name_decides_and_any_other_is_ferry() {
-        for called in ["rsync", "/usr/bin/rsync", "./nc", "/usr/bin/touch", "sleep", "/bin/stunnel"] {
+        for called in ["rsync", "/usr/bin/rsync", "./nc", "/usr/bin/touch", "sleep"] {
             assert!(program(OsStr::new(called)).is_some(), "{called}");
         }
         for called in ["ferry", "/usr/bin/ferry", "rsync2", "/rsync/ferry", "", "/", "ferry-rsync", "RSYNC"] {

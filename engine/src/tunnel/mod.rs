@@ -35,6 +35,7 @@ mod stream;
 mod tests;
 mod ticket;
 mod timing;
+mod tls;
 mod verifier;
 
 pub use accept::{AcceptError, Acceptor, Handshake};
@@ -55,7 +56,7 @@ pub use port::{
 pub use probe::{probe, resolve};
 pub use provider::random_bytes;
 pub use proxy::ProxyError;
-pub use relay::{Event, Inlet, InletAddress, InletError, Kind, Pair, PairError, Relay, Trouble, Way, Witness};
+pub use relay::{Event, Inlet, InletAddress, InletError, Pair, PairError, Reason, Relay, Way, Witness};
 pub use stream::{AsyncStream, Stream, memory_pair};
 pub use ticket::{Ticket, TicketError};
 pub use timing::Timing;

@@ -163,9 +163,9 @@ impl Witness for Log {
                 let ended = broken.map_or_else(String::new, |error| format!(", then it broke: {error}"));
                 say(&format!("stunnel: [{name}] {from}: {sent} bytes there, {returned} back, in {seconds} s{ended}"));
             }
-            Event::Trouble { from, trouble } => {
-                if self.is_news(&trouble.sentence) {
-                    say(&format!("stunnel: [{name}] {from}: {}: {trouble}", trouble.kind.word()));
+            Event::Trouble { from, reason } => {
+                if self.is_news(&reason.sentence) {
+                    say(&format!("stunnel: [{name}] {from}: {}: {reason}", reason.trouble.word()));
                 }
             }
         }

@@ -11,11 +11,10 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
 use super::error::PortError;
-use super::lines::{GREETING, Line, Module, Request, hex, read_line, unhex, word};
+use super::lines::{GREETING, Line, Module, Request, Socket, buffered, hex, read_line, unhex, word};
 use super::proof::Password;
 use crate::tunnel::address::{Host, HostPort};
 use crate::tunnel::provider::random_bytes;
-use crate::tunnel::socket::{Socket, prepare};
 use crate::tunnel::stream::Stream;
 
 /// For the whole exchange. A tunnel between us and the daemon connects only now, and is to tell us itself what it waited
@@ -144,7 +143,7 @@ pub(super) async fn open(address: &HostPort) -> io::Result<Socket> {
     };
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in addresses {
-        match TcpStream::connect(address).await.and_then(prepare) {
+        match TcpStream::connect(address).await.and_then(buffered) {
             Ok(socket) => return Ok(socket),
             Err(error) => last = error,
         }
