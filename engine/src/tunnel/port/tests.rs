@@ -151,6 +151,8 @@ async fn a_stock_client_hears_why_and_nobody_else_gets_in() {
     for lines in [
         Vec::new(),
         b"\x16\x03\x01".to_vec(),
+        // What a stock blockrsync begins with.
+        b"0cc175b9c0f1b6a831c399e269772661".to_vec(),
         vec![b'@'; 5_000],
         greeted("data\n"),
         greeted(&format!("@FERRY: data root {nonce}\n@FERRY: {}\n", "0".repeat(64))),
