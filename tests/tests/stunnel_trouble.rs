@@ -14,8 +14,8 @@ use ferry_tests::proxy::{self, Proxy};
 use ferry_tests::router::Router;
 use ferry_tests::scene::{Scene, within};
 use ferry_tests::stunnel::{
-    Plain, Which, Whose, apart, ask, by_proxy, certificates, client_conf, client_conf_1_4, command, dial, echo,
-    must_echo, server_conf, start, start_command,
+    Plain, Which, Whose, apart, ask, ask_inside, by_proxy, certificates, client_conf, client_conf_1_4, command, dial,
+    echo, must_echo, server_conf, start, start_command,
 };
 use ferry_tests::{Context, Result, ensure, ports};
 
@@ -223,11 +223,8 @@ fn no_route_is_unreachable_with_the_kernels_words() -> Result<()> {
             let port = ports::free()?;
             let (client, _) = command(scene, Whose::Ours, &client_conf(&certificates, port, "10.9.8.7:443"))?;
             let client = start_command(scene, &mut apart(&["--net"], before, &client), port)?;
-            let mut asking = Command::new("nsenter");
-            asking.arg(format!("--net=/proc/{}/ns/net", client.pid())).args(["bash", "-c"]);
-            asking.arg(format!("exec 3<>/dev/tcp/127.0.0.1/{port}; echo '@RSYNCD: 31.0' >&3; cat <&3"));
             let begun = Instant::now();
-            let answer = run(scene, &mut asking, Duration::from_secs(20))?.text();
+            let answer = ask_inside(scene, client.pid(), "127.0.0.1", port, "@RSYNCD: 31.0")?;
             ensure!(begun.elapsed() < FAST, "it took {:?}", begun.elapsed());
             ensure!(answer.starts_with("@ERROR: ferry-stunnel unreachable: "), "{answer:?}");
             ensure!(answer.contains(words), "{answer:?}");
