@@ -195,12 +195,15 @@ fn each_way_to_fail_has_rsyncs_number_and_says_why() -> Result<()> {
         // A source that is empty deletes nothing.
         std::fs::write(destination.join("kept"), "k")?;
         let halted = called.rsync(&["-a", "--delete"], &source, &destination)?;
-        last_words(&halted, 25, "")?;
+        last_words(&halted, 25, "--allow-empty-source")?;
         ensure!(destination.join("kept").exists(), "it was deleted");
         std::fs::write(source.join("file"), "f")?;
         last_words(&called.rsync(&["-a", "--delete", "--max-delete=0"], &source, &destination)?, 25, "")?;
         ended(&called.rsync(&["-a", "--delete", "--max-delete=1"], &source, &destination)?, 0)?;
         ensure!(!destination.join("kept").exists(), "it was not deleted");
+        std::fs::remove_file(source.join("file"))?;
+        ended(&called.rsync(&["-a", "--delete", "--allow-empty-source"], &source, &destination)?, 0)?;
+        ensure!(!destination.join("file").exists(), "it was not deleted");
         Ok(())
     })
 }
@@ -262,7 +265,7 @@ fn a_signal_ends_it_with_twenty_and_the_next_run_goes_on() -> Result<()> {
         let mut command = called.command("rsync");
         command.args(["-a", "--bwlimit=2M"]).arg(format!("{}/", source.display())).arg(&destination);
         let mut running = called.start(&mut command)?;
-        running.wait_for(Duration::from_secs(20), |out, _| (operator::see(out).percent? > 5).then_some(()))?;
+        running.wait_for(Duration::from_secs(20), |out, _| (operator::read(out).percent? > 5).then_some(()))?;
         running.signal(Signal::TERM)?;
         let done = running.finish(Duration::from_secs(15))?;
         last_words(&done, 20, "signal")?;

@@ -286,6 +286,8 @@ fn a_daemon_that_comes_late_or_closes_first_is_waited_for() -> Result<()> {
         client.signal(Signal::TERM)?;
         let done = client.finish(Duration::from_secs(10))?;
         ended(&done, 20)?;
+        // What it waited for was said, once.
+        ensure!(done.text().matches("closed the connection before it said anything").count() == 1, "{}", done.text());
         operator::reads_always(&done.text())
     })
 }
@@ -343,7 +345,7 @@ fn a_daemon_that_is_killed_and_comes_again_is_gone_on_with() -> Result<()> {
         trees::small_files(&pod.source, 200, 4)?;
         let daemon = pod.daemon(&pod.new_conf())?;
         let mut client = pod.called.start(&mut pod.client(&[NEW, &["--bwlimit=4M"]].concat(), MODULE))?;
-        client.wait_for(Duration::from_secs(30), |out, _| (operator::see(out).percent? > 15).then_some(()))?;
+        client.wait_for(Duration::from_secs(30), |out, _| (operator::read(out).percent? > 15).then_some(()))?;
         ended(&daemon.kill()?, 137)?;
         std::thread::sleep(Duration::from_secs(1));
         let _daemon = pod.daemon(&pod.new_conf())?;

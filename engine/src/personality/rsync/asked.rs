@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use super::args::{ArgError, Typed};
 use super::filters::{self, FilterError, Rule};
 use super::options::{Field, Switch};
-use crate::types::{ChownTo, Compress, Escaped, Options, Owner, OwnerPolicy};
+use crate::types::{ChownTo, Compress, Escaped, LossKind, LossSet, Options, Owner, OwnerPolicy};
 
 /// The port of an rsync daemon.
 pub const PORT: u16 = 873;
@@ -91,7 +91,7 @@ pub struct CopyAsked {
     pub contents: bool,
     /// Where to.
     pub destination: Destination,
-    /// What the engine is asked. Excludes of the command line are in it, accepted losses are not.
+    /// What the engine is asked: excludes and accepted losses of the command line only.
     pub options: Options,
     /// Files of further rules.
     pub exclude_from: Vec<PathBuf>,
@@ -187,6 +187,8 @@ fn copy(typed: &Typed) -> Result<Asked, AskError> {
         delete: typed.is(Switch::Delete),
         delete_excluded: typed.is(Switch::DeleteExcluded),
         max_delete: max_delete(typed)?,
+        allow_empty_source: typed.is(Switch::AllowEmptySource),
+        accept_loss: accept_loss(typed)?,
         checksum: typed.is(Switch::Checksum),
         dry_run: typed.is(Switch::DryRun),
         atomic: typed.is(Switch::Atomic),
@@ -287,6 +289,17 @@ fn max_delete(typed: &Typed) -> Result<Option<u64>, AskError> {
     let read = |text: &str| text.parse::<i64>().ok().map(|count| u64::try_from(count).unwrap_or(0));
     Ok(value(typed, (Field::MaxDelete, "--max-delete"), "a number of entries", read)?
         .filter(|_| typed.is(Switch::Delete)))
+}
+
+fn accept_loss(typed: &Typed) -> Result<LossSet, AskError> {
+    let read = |text: &str| {
+        let mut set = LossSet::default();
+        text.split(',').try_for_each(|word| LossKind::from_word(word).map(|kind| set.insert(kind)))?;
+        Some(set)
+    };
+    let expected =
+        "kinds of loss are ownership, devices, trusted-xattrs, file-capabilities, selinux, acls, xattrs, times";
+    Ok(value(typed, (Field::AcceptLoss, "--accept-loss"), expected, read)?.unwrap_or_default())
 }
 
 fn bwlimit(typed: &Typed) -> Result<Option<NonZeroU64>, AskError> {

@@ -25,12 +25,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use asked::{Asked, CopyAsked, Destination};
-use ending::{Code, Ending};
 use options::Meaning;
-use run::Teller;
+
+pub(super) use ending::{Code, Ending};
+pub(super) use run::{Teller, block_on, copy, lanes, no_runtime, run_id};
 
 use super::console::result;
 use super::files;
+use crate::types::LossSet;
 
 /// Runs `rsync` with these arguments, its name left out.
 pub fn main(args: &[OsString]) -> ExitCode {
@@ -55,8 +57,8 @@ fn copied(mut copy: CopyAsked, teller: &Arc<Teller>) -> ExitCode {
     for note in std::mem::take(&mut copy.notes) {
         teller.say(&note);
     }
-    let user = run::user();
-    copy.options.accept_loss = ending::accepted(user);
+    let accepted = ending::accepted(run::user()).bits() | copy.options.accept_loss.bits();
+    copy.options.accept_loss = LossSet::from_bits(accepted);
     if let Err(ending) = read_excludes(&mut copy) {
         return teller.end(&ending);
     }

@@ -43,6 +43,8 @@ pub enum Switch {
     Atomic,
     /// `--compress`
     Compress,
+    /// `--allow-empty-source`, ferry's own
+    AllowEmptySource,
     /// `--daemon`
     Daemon,
     /// `--version`
@@ -68,6 +70,8 @@ pub enum Field {
     Chown,
     /// `--password-file`
     PasswordFile,
+    /// `--accept-loss`, ferry's own
+    AcceptLoss,
     /// `--config`, of the daemon
     Config,
     /// `--address`, of the daemon
@@ -141,7 +145,7 @@ const RULES: &str = "ferry follows --exclude and --exclude-from only; name what 
 const BASIS: &str = "ferry compares with the destination itself; leave it out";
 const ENDS: &str = "ferry runs until it is done; leave it out, or stop it with SIGTERM";
 
-/// The options, in the order of rsync's own help.
+/// The options, in the order of rsync's own help; ferry's own and the daemon's come last.
 pub const OPTIONS: &[Known] = &[
     known("verbose", 'v', Needless(NOTHING)),
     long("info", Needless(ONE)),
@@ -309,6 +313,9 @@ pub const OPTIONS: &[Known] = &[
     known("ipv6", '6', Needless(NOTHING)),
     known("version", 'V', On(&[Switch::Version])),
     long("help", On(&[Switch::Help])),
+    // What ferry's own errors ask for; rsync has no words for it.
+    long("allow-empty-source", On(&[Switch::AllowEmptySource])),
+    long("accept-loss", Value(Field::AcceptLoss)),
     long("daemon", On(&[Switch::Daemon])),
     long("no-detach", Needless(NOTHING)),
     long("config", Value(Field::Config)),

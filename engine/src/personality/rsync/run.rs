@@ -1,7 +1,7 @@
 //! The frame around a copy and a daemon: a runtime, signals, a line of progress a second, and the end on every way out.
 
 use std::future::Future;
-use std::io::{self, Stdout};
+use std::io::{self, Stdout, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
+use tracing_subscriber::EnvFilter;
 
 use super::ending::{Code, Ending, User};
 use super::lines::{Lines, quiet};
@@ -94,11 +95,40 @@ impl Teller {
     }
 }
 
+/// Where the session's warnings go: a line each, among the others.
+struct Warnings(Arc<Teller>);
+
+impl Write for Warnings {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.say(String::from_utf8_lossy(bytes).trim_end());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Lets the sender say what it waits for. It does so once for each new reason; what else it warns of stands in the end.
+fn hear_sender(teller: &Arc<Teller>) {
+    let teller = Arc::clone(teller);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new("off,ferry_engine::session::sender=warn"))
+        .with_ansi(false)
+        .with_target(false)
+        .without_time()
+        .with_writer(move || Warnings(Arc::clone(&teller)))
+        .finish();
+    // Fails only when something else logs already, which in this process nothing does.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+}
+
 /// Runs a copy to its end and tells of it.
 pub fn copy<F>(teller: &Arc<Teller>, session: impl FnOnce(Arc<Progress>, Stop) -> F) -> ExitCode
 where
     F: Future<Output = RunReport>,
 {
+    hear_sender(teller);
     let progress = Arc::new(Progress::default());
     let told = block_on(teller, |stop| {
         let session = session(Arc::clone(&progress), stop);

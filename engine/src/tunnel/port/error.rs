@@ -35,6 +35,14 @@ pub enum PortError {
         /// Why.
         source: io::Error,
     },
+    /// The port of this machine took connections before, and nobody listens there any more. Final.
+    #[error("what listened on {peer} has ended: see the log of the tunnel beside this")]
+    Gone {
+        /// The address.
+        peer: String,
+        /// Why.
+        source: io::Error,
+    },
     /// It was closed or broke before both sides knew each other.
     #[error("{peer} closed the connection before it said anything: is the receiving side up?")]
     Broken {
@@ -122,7 +130,8 @@ impl PortError {
         match self {
             Self::Connect { source, .. } => !is_unreachable(source),
             Self::Broken { .. } | Self::Slow { .. } | Self::Tunnel { trouble: Trouble::Refused, .. } => true,
-            Self::Stock
+            Self::Gone { .. }
+            | Self::Stock
             | Self::Foreign { .. }
             | Self::Password(_)
             | Self::Refused(_)
@@ -135,7 +144,7 @@ impl PortError {
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         match self {
-            Self::Connect { .. } | Self::Broken { .. } | Self::Slow { .. } => Outcome::Network,
+            Self::Connect { .. } | Self::Gone { .. } | Self::Broken { .. } | Self::Slow { .. } => Outcome::Network,
             Self::Tunnel { trouble: Trouble::Unreachable | Trouble::Refused | Trouble::Proxy, .. } => Outcome::Network,
             Self::Tunnel { trouble: Trouble::Stock | Trouble::Certificate, .. } => Outcome::Refused,
             Self::Stock | Self::Foreign { .. } | Self::Password(_) | Self::Refused(_) => Outcome::Refused,
@@ -147,7 +156,9 @@ impl PortError {
     #[must_use]
     pub fn cause(&self) -> Option<Cause> {
         match self {
-            Self::Connect { .. } | Self::Broken { .. } | Self::Slow { .. } => Some(Cause::NoConnection),
+            Self::Connect { .. } | Self::Gone { .. } | Self::Broken { .. } | Self::Slow { .. } => {
+                Some(Cause::NoConnection)
+            }
             Self::Tunnel { trouble: Trouble::Unreachable | Trouble::Refused | Trouble::Proxy, .. } => {
                 Some(Cause::NoConnection)
             }

@@ -108,6 +108,24 @@ async fn a_stock_daemon_a_stranger_and_a_broken_line_are_told_apart() {
     assert!(matches!(stock, PortError::Tunnel { trouble: Trouble::Stock, .. }), "{stock:?}");
 }
 
+#[tokio::test]
+async fn what_listened_here_and_is_gone_is_not_waited_for() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let patient = connector(listener.local_addr().unwrap(), "data", None);
+    let hasty = patient.clone().gone_after(Duration::ZERO);
+    // Never reached: it may yet begin to listen.
+    let elsewhere = door().local_addr().unwrap();
+    let never = connector(elsewhere, "data", None).gone_after(Duration::ZERO);
+    assert!(matches!(never.connect().await, Err(PortError::Connect { .. })));
+    let (dialled, ()) = tokio::join!(hasty.connect(), async { drop(listener.accept().await.unwrap()) });
+    assert!(matches!(dialled, Err(PortError::Broken { .. })), "{:?}", dialled.err());
+    drop(listener);
+    // Both know of the same contact, and one has more patience.
+    assert!(matches!(patient.connect().await, Err(PortError::Connect { .. })));
+    let gone = hasty.connect().await.err().unwrap();
+    assert!(matches!(gone, PortError::Gone { .. }) && !gone.may_pass(), "{gone:?}");
+}
+
 /// What our daemon answers a client that says `lines` and then waits.
 async fn hears(lines: &[u8]) -> (String, bool) {
     let door = door();

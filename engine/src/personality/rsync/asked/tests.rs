@@ -129,6 +129,15 @@ fn attributes_owners_and_what_is_copied_unasked() {
 }
 
 #[test]
+fn what_ferrys_own_errors_ask_for_is_understood() {
+    let copy = copy_of("-a --delete --allow-empty-source --accept-loss acls,devices a/ b").options;
+    assert!(copy.allow_empty_source && copy.accept_loss.contains(LossKind::Acls));
+    assert!(!copy.accept_loss.contains(LossKind::Xattrs));
+    let wrong = asked("-a --accept-loss=all a/ b").unwrap_err().to_string();
+    assert!(LossKind::ALL.iter().all(|kind| wrong.contains(kind.word())), "{wrong}");
+}
+
+#[test]
 fn deletion_and_its_bounds() {
     assert!(!copy_of("-a a/ b").options.delete);
     assert!(copy_of("-a --del a/ b").options.delete);
