@@ -13,7 +13,7 @@ use ferry_tests::proxy::{self, Proxy};
 use ferry_tests::router::Router;
 use ferry_tests::scene::{Scene, within};
 use ferry_tests::stunnel::{
-    Plain, Which, Whose, apart, await_end, by_proxy, called, certificates, client_conf, client_conf_1_4,
+    Plain, Which, Whose, apart, ask_inside, await_end, by_proxy, called, certificates, client_conf, client_conf_1_4,
     client_conf_1_5, client_conf_1_6, command, cpu_ticks, daemons_of, dial, echo, must_echo, server_conf, signal,
     start, start_command,
 };
@@ -112,20 +112,15 @@ fn localhost_is_both_families_and_nothing_else() -> Result<()> {
             stream.write_all(b"x")?;
             stream.read_exact(&mut [0]).with_context(|| format!("by {near}"))?;
         }
-        // An address of this machine that is not the loopback's.
-        let address = std::net::UdpSocket::bind("0.0.0.0:0").and_then(|socket| {
-            socket.connect("192.0.2.1:9")?;
-            socket.local_addr()
-        });
-        if let Ok(address) = address
-            && !address.ip().is_loopback()
-        {
-            let mut stream = TcpStream::connect((address.ip(), port))?;
-            stream.set_read_timeout(Some(SOON))?;
-            // Closed without a word: a reset if our byte came first.
-            let _ = stream.write_all(b"x");
-            ensure!(!matches!(stream.read(&mut [0]), Ok(1)), "{address} was served");
-        }
+        // An address of this machine that is not the loopback's gets no word, not even what is wrong upstream.
+        let port = ports::free()?;
+        let conf = client_conf_1_5(&ends.certificates, port, &format!("127.0.0.1:{}", ports::free()?));
+        let (client, _) = command(scene, Whose::Ours, &format!("foreground = yes\n{conf}"))?;
+        let mut client = apart(&["--net"], "ip link set lo up; ip addr add 10.9.8.7/32 dev lo", &client);
+        let client = start_command(scene, &mut client, port)?;
+        let answer = |address| ask_inside(scene, client.pid(), address, port, "x");
+        ensure!(answer("127.0.0.1")?.contains("Connection refused"), "{}", answer("127.0.0.1")?);
+        ensure!(answer("10.9.8.7")?.is_empty(), "{}", answer("10.9.8.7")?);
         Ok(())
     })
 }

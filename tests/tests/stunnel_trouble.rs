@@ -8,14 +8,14 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use ferry_tests::command::{Running, run, until};
+use ferry_tests::command::{Running, high_water_mark, run, until};
 use ferry_tests::fakes::{self, Fake, Habit};
 use ferry_tests::proxy::{self, Proxy};
 use ferry_tests::router::Router;
 use ferry_tests::scene::{Scene, within};
 use ferry_tests::stunnel::{
-    Plain, Which, Whose, apart, ask, by_proxy, certificates, client_conf, client_conf_1_4, command, dial, echo,
-    must_echo, server_conf, start, start_command,
+    Plain, Which, Whose, apart, ask, ask_inside, by_proxy, certificates, client_conf, client_conf_1_4, command, dial,
+    echo, must_echo, server_conf, start, start_command,
 };
 use ferry_tests::{Context, Result, ensure, ports};
 
@@ -223,11 +223,8 @@ fn no_route_is_unreachable_with_the_kernels_words() -> Result<()> {
             let port = ports::free()?;
             let (client, _) = command(scene, Whose::Ours, &client_conf(&certificates, port, "10.9.8.7:443"))?;
             let client = start_command(scene, &mut apart(&["--net"], before, &client), port)?;
-            let mut asking = Command::new("nsenter");
-            asking.arg(format!("--net=/proc/{}/ns/net", client.pid())).args(["bash", "-c"]);
-            asking.arg(format!("exec 3<>/dev/tcp/127.0.0.1/{port}; echo '@RSYNCD: 31.0' >&3; cat <&3"));
             let begun = Instant::now();
-            let answer = run(scene, &mut asking, Duration::from_secs(20))?.text();
+            let answer = ask_inside(scene, client.pid(), "127.0.0.1", port, "@RSYNCD: 31.0")?;
             ensure!(begun.elapsed() < FAST, "it took {:?}", begun.elapsed());
             ensure!(answer.starts_with("@ERROR: ferry-stunnel unreachable: "), "{answer:?}");
             ensure!(answer.contains(words), "{answer:?}");
@@ -296,6 +293,38 @@ fn strangers_at_the_port_do_not_keep_others_out() -> Result<()> {
         ensure!(descriptors(&server)? < 300 && descriptors(&client)? < 300, "all were let in");
         until(Duration::from_secs(20), "slow handshakes are cut", || Ok(descriptors(&server)? < 40))?;
         must_echo(client_port)
+    })
+}
+
+#[test]
+fn tunnels_and_their_memory_are_bounded() -> Result<()> {
+    const TUNNELS: usize = 512;
+    const PIECE: usize = 150_000;
+    within(240, |scene| {
+        let certificates = certificates(scene, "certs", Which::Shared)?;
+        let (plain, port) = (Plain::start(echo)?, ports::free()?);
+        let server = start(scene, Whose::Ours, &server_conf(&certificates, port, plain.port), port)?;
+        let (client, client_port) = client(scene, &certificates, &at(port))?;
+        let mut tunnels = Vec::new();
+        let piece = vec![7; PIECE];
+        for _ in 0..TUNNELS {
+            let mut stream = dial(client_port)?;
+            stream.write_all(&piece)?;
+            tunnels.push(stream);
+        }
+        for stream in &mut tunnels {
+            let mut back = vec![0; PIECE];
+            stream.read_exact(&mut back).context("a tunnel does not carry")?;
+        }
+        // All stand and wait: one more is told so, soon.
+        told(client_port, "refused", &["too many connections"])?;
+        for running in [&client, &server] {
+            let peak = high_water_mark(running.pid()).context("no figures")?;
+            ensure!(peak < 512 << 20, "{peak} bytes for {TUNNELS} tunnels");
+        }
+        // And when one has ended there is room for another.
+        tunnels.pop();
+        until(FAST, "a place is free again", || Ok(must_echo(client_port).is_ok()))
     })
 }
 
