@@ -20,6 +20,9 @@ const SOON: Duration = Duration::from_secs(60);
 /// The size of a disk: not a multiple of the block that the operator asks for.
 const LEN: usize = (12 << 20) + 4096;
 
+/// The size of a disk that takes long enough to be cut.
+const LARGE: usize = 192 << 20;
+
 /// A disk with a hole in its middle.
 fn content(number: u64) -> Vec<u8> {
     let mut bytes = Seed::new(number).bytes(LEN);
@@ -27,7 +30,7 @@ fn content(number: u64) -> Vec<u8> {
     bytes
 }
 
-/// An image and a device at once, each twice: the second run finds what the first one left.
+/// An image and a device, behind one server.
 fn moves_disks(security: Security) -> Result<()> {
     Built::get()?;
     within(150, move |scene| {
@@ -38,7 +41,7 @@ fn moves_disks(security: Security) -> Result<()> {
             BlockClaim {
                 name: "machine".to_owned(),
                 source: image(&scene.path("source"), &first, security)?,
-                destination: image(&scene.path("destination"), b"", security)?,
+                destination: image(&scene.path("destination"), &vec![0; LEN], security)?,
             },
             BlockClaim {
                 name: "device".to_owned(),
@@ -74,9 +77,11 @@ fn a_connection_that_is_cut_costs_no_container() -> Result<()> {
         let (root, certificate) = (Root::ours(scene)?, Certificate::shared(scene)?);
         let claim = BlockClaim {
             name: "machine".to_owned(),
-            source: image(&scene.path("source"), &Seed::new(3).bytes(192 << 20), security)?,
+            source: image(&scene.path("source"), &Seed::new(3).bytes(LARGE), security)?,
             destination: image(&scene.path("destination"), b"", security)?,
         };
+        // As a blank volume comes: of its size, and nothing in it.
+        std::fs::File::options().write(true).open(claim.destination.path())?.set_len(LARGE as u64)?;
         let mut migration = BlockMigration::start(scene, &root, security, &certificate, std::slice::from_ref(&claim))?;
         let mut pod = migration.client(&claim)?;
         until(SOON, "the first megabytes arrive", || {
