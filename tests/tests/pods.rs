@@ -7,8 +7,10 @@ use std::time::Duration;
 use ferry_tests::compare::{self, Aspect};
 use ferry_tests::pods::cell::Cell;
 use ferry_tests::pods::client::Options;
+use ferry_tests::pods::container::ContainerSpec;
 use ferry_tests::pods::image::{Built, Root};
-use ferry_tests::pods::pod::Pod;
+use ferry_tests::pods::network::{Cluster, Node};
+use ferry_tests::pods::pod::{Phase, Pod, PodSpec};
 use ferry_tests::pods::security::Security;
 use ferry_tests::pods::tree::{FOREIGN, LEADING_OUT};
 use ferry_tests::pods::version::Version;
@@ -110,6 +112,55 @@ fn the_operator_sees_it_move() -> Result<()> {
         ensure!(percents.iter().any(|percent| (1..100).contains(percent)), "it saw {percents:?}:\n{}", attempt.log);
         ensure!(percents.is_sorted(), "it saw {percents:?}");
         ensure!(attempt.samples.iter().any(|sample| sample.rate.is_some()), "it saw no rate:\n{}", attempt.log);
+        Ok(())
+    })
+}
+
+#[test]
+fn it_goes_through_a_proxy_with_a_password() -> Result<()> {
+    Built::get()?;
+    within(90, |scene| {
+        for version in [Version::V14, Version::V15, Version::V18Restricted] {
+            let cell = Cell::slow(scene, version, &Root::ours(scene)?, 5)?;
+            let mut migration = cell.start(scene)?;
+            let proxy = migration.start_proxy(ferry_tests::proxy::PASSWORD)?;
+            // 1.4 has its stunnel in a pod that is there already.
+            migration.start_tunnel()?;
+            migration.attempt(&cell.claim(), &Options::default(), SOON)?.succeeded()?;
+            ensure!(cell.finished()?.len() == 5, "{version:?}: {:?}", cell.finished()?);
+            ensure!(proxy.log().contains("CONNECT"), "{version:?} went another way: {}", proxy.log());
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn a_stage_pod_of_this_image_sleeps_and_ends_when_told() -> Result<()> {
+    Built::get()?;
+    within(60, |scene| {
+        let node = Node::new(scene)?;
+        for security in [Security::RootDropped, Security::Restricted, Security::Image] {
+            let container = ContainerSpec {
+                name: "sleep",
+                command: vec!["sleep".to_owned(), "infinity".to_owned()],
+                env: Vec::new(),
+                volumes: Vec::new(),
+                devices: Vec::new(),
+                security,
+            };
+            let spec = PodSpec {
+                cluster: Cluster::Source,
+                services: Vec::new(),
+                hosts: Vec::new(),
+                containers: vec![container],
+            };
+            let mut pod = Pod::start(scene, &node, &Root::ours(scene)?, &spec)?;
+            std::thread::sleep(Duration::from_secs(1));
+            ensure!(pod.phase()? == Phase::Running, "{}", pod.story());
+            pod.container("sleep")?.signal(rustix::process::Signal::TERM)?;
+            // The first process of a container dies of a signal only if it says so itself; the kubelet gives it 30 s.
+            pod.wait(Duration::from_secs(5))?;
+        }
         Ok(())
     })
 }

@@ -11,6 +11,7 @@ use ferry_tests::pods::cell::Cell;
 use ferry_tests::pods::client::Options;
 use ferry_tests::pods::container::signal_to;
 use ferry_tests::pods::image::{Built, Root};
+use ferry_tests::pods::migration::NOBODY;
 use ferry_tests::pods::network::Cluster;
 use ferry_tests::pods::objects::Certificate;
 use ferry_tests::pods::operator::{self, Attempt};
@@ -137,9 +138,23 @@ fn no_route_ends_with_10_and_the_kernels_words() -> Result<()> {
         let cell = cell(scene, Version::V17Restricted, 3)?;
         let mut migration = cell.start(scene)?;
         // Nobody has this address: the kernel asks three times for it and gives up.
-        migration.route = Cluster::Source.address(250);
+        migration.route = Cluster::Source.address(NOBODY);
         let attempt = migration.attempt(&cell.claim(), &Options::default(), SOON)?;
         fails_with(&attempt, 10, &["No route to host"], Duration::from_millis(5499))
+    })
+}
+
+#[test]
+fn a_proxy_that_says_no_ends_with_10_and_is_quoted() -> Result<()> {
+    Built::get()?;
+    within(60, |scene| {
+        let cell = cell(scene, Version::V17Restricted, 3)?;
+        let mut migration = cell.start(scene)?;
+        let _proxy = migration.start_proxy("guess")?;
+        let attempt = migration.attempt(&cell.claim(), &Options::default(), SOON)?;
+        fails_with(&attempt, 10, &["proxy"], AT_ONCE)?;
+        ensure!(!attempt.log.contains("guess"), "it prints a password");
+        Ok(())
     })
 }
 
