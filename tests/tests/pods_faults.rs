@@ -20,7 +20,7 @@ use ferry_tests::pods::pod::Phase;
 use ferry_tests::pods::tree;
 use ferry_tests::pods::version::Version;
 use ferry_tests::scene::{Scene, within};
-use ferry_tests::{Result, ensure};
+use ferry_tests::{Context, Result, ensure};
 use rustix::process::Signal;
 
 /// How long one pod may take.
@@ -236,18 +236,46 @@ fn a_client_whose_stunnel_is_killed_ends() -> Result<()> {
     })
 }
 
-#[test]
-fn a_client_whose_first_process_is_killed_ends_within_a_minute() -> Result<()> {
+fn a_client_whose_first_process_is_killed_ends_within_a_minute(version: Version) -> Result<()> {
     Built::get()?;
-    within(120, |scene| {
-        let cell = cell(scene, Version::V17Restricted, 200)?;
+    within(120, move |scene| {
+        let cell = cell(scene, version, 200)?;
         let migration = cell.start(scene)?;
         let mut pod = migration.client(&cell.claim(), &at(1024))?;
         cell.await_finished(5)?;
-        pod.container("rsync")?.signal(Signal::KILL)?;
-        let attempt = operator::watch(&mut pod, "rsync", SOON)?;
+        pod.container(version.client_container())?.signal(Signal::KILL)?;
+        let attempt = operator::watch(&mut pod, version.client_container(), SOON)?;
         ensure!(attempt.phase == Phase::Failed && attempt.exit == 137, "{attempt:?}");
         Ok(())
+    })
+}
+
+#[test]
+fn a_client_whose_first_process_is_killed_ends_under_1_5() -> Result<()> {
+    a_client_whose_first_process_is_killed_ends_within_a_minute(Version::V15)
+}
+
+#[test]
+fn a_client_whose_first_process_is_killed_ends_under_1_7() -> Result<()> {
+    a_client_whose_first_process_is_killed_ends_within_a_minute(Version::V17Restricted)
+}
+
+#[test]
+fn under_1_4_a_restart_of_the_stunnel_pod_costs_no_attempt() -> Result<()> {
+    Built::get()?;
+    within(120, |scene| {
+        let version = Version::V14;
+        let cell = cell(scene, version, 120)?;
+        let mut migration = cell.start(scene)?;
+        let mut pod = migration.client(&cell.claim(), &at(2048))?;
+        cell.await_finished(10)?;
+        let tunnel = migration.tunnel.as_mut().context("1.4 has a stunnel pod")?;
+        let stunnel = tunnel.container("stunnel")?;
+        stunnel.signal(Signal::KILL)?;
+        until(SOON, "it is gone", || Ok(stunnel.exit()?.is_some()))?;
+        stunnel.restart()?;
+        operator::watch(&mut pod, version.client_container(), SOON)?.succeeded()?;
+        compare::equal_but(&cell.claim().source, &cell.claim().destination, &[Aspect::Root])
     })
 }
 
