@@ -315,7 +315,9 @@ fn tunnels_and_their_memory_are_bounded() -> Result<()> {
             }
             for stream in &mut some {
                 let mut back = vec![0; PIECE];
-                stream.read_exact(&mut back).with_context(|| back.escape_ascii().take(300).to_string())?;
+                stream
+                    .read_exact(&mut back)
+                    .with_context(|| back.escape_ascii().take(300).map(char::from).collect::<String>())?;
             }
             tunnels.append(&mut some);
         }
