@@ -196,3 +196,23 @@ fn its_programs_start_with_a_read_only_root_and_as_anybody() -> Result<()> {
         Ok(())
     })
 }
+
+#[test]
+fn containers_of_the_tests_are_as_closed_as_a_pods() -> Result<()> {
+    Built::get()?;
+    within(60, |scene| {
+        let script = "while read -r line; do case $line in Uid*|CapEff*|NoNewPrivs*|Seccomp:*) echo $line;; esac; \
+                      done < /proc/self/status; echo x > /etc/x && echo wrote";
+        // containerd's fourteen without MKNOD and SETPCAP.
+        let (_, root) = inside(scene, Security::RootDropped, &["/bin/bash", "-c", script])?;
+        ensure!(root.contains("Uid: 0 0 0 0\nCapEff: 00000000a00424fb\nNoNewPrivs: 0\nSeccomp: 0\n"), "{root}");
+        ensure!(root.contains("Read-only file system") && !root.contains("wrote"), "{root}");
+        let (_, anybody) = inside(scene, Security::Restricted, &["/bin/bash", "-c", script])?;
+        let uid = ferry_tests::unprivileged::UID;
+        let closed = format!("Uid: {uid} {uid} {uid} {uid}\nCapEff: 0000000000000000\nNoNewPrivs: 1\nSeccomp: 2\n");
+        ensure!(anybody.contains(&closed) && anybody.contains("Permission denied"), "{anybody}");
+        let (_, nobody) = inside(scene, Security::Image, &["/bin/bash", "-c", script])?;
+        ensure!(nobody.contains("Uid: 65534 65534 65534 65534\nCapEff: 0000000000000000\n"), "{nobody}");
+        Ok(())
+    })
+}

@@ -1,9 +1,10 @@
 //! What goes wrong in the pods of our image: a stock image on one side, wrong secrets, no route, no room, killed parts. Every pod
 //! ends, within a bound, with the exit code and the sentence that the operator shows.
 
+use std::process::Command;
 use std::time::Duration;
 
-use ferry_tests::command::{high_water_mark, until};
+use ferry_tests::command::{high_water_mark, must, until};
 use ferry_tests::compare::{self, Aspect};
 use ferry_tests::ferry::HOST;
 use ferry_tests::mounts::Mount;
@@ -11,6 +12,7 @@ use ferry_tests::pods::cell::Cell;
 use ferry_tests::pods::client::Options;
 use ferry_tests::pods::container::signal_to;
 use ferry_tests::pods::image::{Built, Root};
+use ferry_tests::pods::migration::NOBODY;
 use ferry_tests::pods::network::Cluster;
 use ferry_tests::pods::objects::Certificate;
 use ferry_tests::pods::operator::{self, Attempt};
@@ -137,9 +139,23 @@ fn no_route_ends_with_10_and_the_kernels_words() -> Result<()> {
         let cell = cell(scene, Version::V17Restricted, 3)?;
         let mut migration = cell.start(scene)?;
         // Nobody has this address: the kernel asks three times for it and gives up.
-        migration.route = Cluster::Source.address(250);
+        migration.route = Cluster::Source.address(NOBODY);
         let attempt = migration.attempt(&cell.claim(), &Options::default(), SOON)?;
         fails_with(&attempt, 10, &["No route to host"], Duration::from_millis(5499))
+    })
+}
+
+#[test]
+fn a_proxy_that_says_no_ends_with_10_and_is_quoted() -> Result<()> {
+    Built::get()?;
+    within(60, |scene| {
+        let cell = cell(scene, Version::V17Restricted, 3)?;
+        let mut migration = cell.start(scene)?;
+        let _proxy = migration.start_proxy("guess")?;
+        let attempt = migration.attempt(&cell.claim(), &Options::default(), SOON)?;
+        fails_with(&attempt, 10, &["proxy"], AT_ONCE)?;
+        ensure!(!attempt.log.contains("guess"), "it prints a password");
+        Ok(())
     })
 }
 
@@ -152,6 +168,32 @@ fn no_room_at_the_destination_ends_with_11() -> Result<()> {
         let cell = cell(scene, version, 100)?.to(small.path());
         let attempt = cell.start(scene)?.attempt(&cell.claim(), &Options::default(), SOON)?;
         fails_with(&attempt, 11, &["no space left", "ENOSPC"], Duration::from_secs(30))
+    })
+}
+
+#[test]
+fn once_there_is_room_the_next_attempt_goes_on_where_the_last_ended() -> Result<()> {
+    Built::get()?;
+    within(90, |scene| {
+        let small = Mount::tmpfs(&scene.path("small"), 3 << 20)?;
+        let cell = cell(scene, Version::V17Restricted, 100)?.to(small.path());
+        let migration = cell.start(scene)?;
+        let mut before = Vec::new();
+        let attempts = operator::operate("rsync", 5, SOON, |number| {
+            if number == 2 {
+                before = cell.finished()?;
+                let mut enlarge = Command::new("mount");
+                must(scene, enlarge.args(["-o", "remount,size=64m"]).arg(small.path()))?;
+            }
+            migration.client(&cell.claim(), &Options::default())
+        })?;
+        let ends: Vec<i32> = attempts.iter().map(|attempt| attempt.exit).collect();
+        ensure!(ends == [11, 0], "attempts ended with {ends:?}");
+        let after = cell.finished()?;
+        ensure!(after.len() == 100, "{} of 100 files are finished", after.len());
+        let again = before.iter().filter(|file| !after.contains(file)).count();
+        ensure!(!before.is_empty() && again == 0, "{again} of {} finished files were made anew", before.len());
+        Ok(())
     })
 }
 
@@ -252,9 +294,9 @@ fn probes_cost_nothing_and_disturb_nobody() -> Result<()> {
         let before = migration.server.story().lines().count();
         for port in [version.daemon_port(), version.stunnel_port()] {
             let script = format!("for i in $(seq 50); do nc -z 127.0.0.1 {port} || exit 1; done");
-            let mut probe = std::process::Command::new("bash");
+            let mut probe = Command::new("bash");
             probe.args(["-c", &script]);
-            ferry_tests::command::must(scene, &mut migration.server.enter(&probe))?;
+            must(scene, &mut migration.server.enter(&probe))?;
         }
         let story = migration.server.story();
         ensure!(story.lines().count() < before + 20, "a hundred probes were told:\n{story}");
@@ -286,8 +328,10 @@ fn ten_claims_at_once_stay_within_a_processor_and_a_gibibyte() -> Result<()> {
         }
         for container in &mut migration.server.containers {
             ensure!(container.exit()?.is_none(), "{} ended", container.name);
-            let peak = high_water_mark(container.pid()).unwrap_or(u64::MAX);
-            ensure!(peak < 512 << 20, "{} took {peak} bytes", container.name);
+            let ((limit, charged), peak) = (container.memory()?, high_water_mark(container.pid()).unwrap_or(u64::MAX));
+            ensure!(limit == 1 << 30, "{} was held to {limit} bytes", container.name);
+            // What is charged holds what was written to volumes in memory, too.
+            ensure!(charged < limit && peak < 512 << 20, "{} took {peak} bytes, {charged} charged", container.name);
         }
         Ok(())
     })

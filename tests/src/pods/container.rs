@@ -241,6 +241,28 @@ impl<'s> Container<'s> {
         Ok(String::from_utf8_lossy(bytes.get(start..).unwrap_or_default()).into_owned())
     }
 
+    /// The bound of memory that the kernel holds it to, in bytes, and the most that was charged to it.
+    ///
+    /// # Errors
+    /// When the kernel does not say.
+    pub fn memory(&self) -> Result<(u64, u64)> {
+        // The second version has one tree of groups, the first one a tree for each resource.
+        let unified = Path::new("/sys/fs/cgroup").join(&self.id);
+        let (group, files) = if unified.join("memory.max").exists() {
+            (unified, ["memory.max", "memory.peak"])
+        } else {
+            let own = Path::new("/sys/fs/cgroup/memory").join(&self.id);
+            (own, ["memory.limit_in_bytes", "memory.max_usage_in_bytes"])
+        };
+        let read = |file: &str| -> Result<u64> {
+            let path = group.join(file);
+            let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            text.trim().parse().with_context(|| format!("{}: {text}", path.display()))
+        };
+        let [limit, peak] = files;
+        Ok((read(limit)?, read(peak)?))
+    }
+
     /// What it wrote into its root, below the mounts: paths, without the directories that the runtime made for mounts.
     ///
     /// # Errors

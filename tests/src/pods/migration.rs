@@ -18,6 +18,7 @@ use super::pod::{Pod, PodSpec};
 use super::security::Security;
 use super::version::Version;
 use crate::ferry::HOST;
+use crate::proxy::{self, Proxy};
 use crate::router::Router;
 use crate::scene::Scene;
 
@@ -27,6 +28,8 @@ const NAMESPACE: &str = "app";
 const ROUTE_PORT: u16 = 443;
 /// The last number of 1.4's Service in the source cluster.
 const SERVICE: u8 = 5;
+/// The last number of an address that nobody has.
+pub const NOBODY: u8 = 250;
 /// Six letters, as the operator makes them.
 pub const PASSWORD: &str = "QwErTy";
 /// How long a server may take to listen.
@@ -124,6 +127,19 @@ impl<'s, 'a> Migration<'s, 'a> {
         };
         migration.start_tunnel()?;
         Ok(migration)
+    }
+
+    /// Puts an HTTP proxy between the clients and the route, and takes their own way there from them.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn start_proxy(&mut self, password: &str) -> Result<Proxy<'s>> {
+        let here = Cluster::Source.node();
+        let proxy = Proxy::on_node(self.scene, self.node.namespace(), here, (HOST, here))?;
+        let credentials = Some((proxy::USER.to_owned(), password.to_owned()));
+        self.proxy = Some(HttpProxy { address: format!("{here}:{}", proxy.port), credentials });
+        self.route = Cluster::Source.address(NOBODY);
+        Ok(proxy)
     }
 
     /// 1.4's stunnel pod, started anew: with another certificate, for instance. Nothing in other versions.

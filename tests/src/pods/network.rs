@@ -38,6 +38,15 @@ impl Cluster {
         }
     }
 
+    /// The bridge's own hardware address. Without one it takes the lowest of its ports', so that each pod that comes or goes
+    /// may make all others send to an address that is gone, for half a minute.
+    fn hardware(self) -> &'static str {
+        match self {
+            Self::Source => "02:00:0a:5a:01:01",
+            Self::Destination => "02:00:0a:5a:02:01",
+        }
+    }
+
     /// An address in it.
     #[must_use]
     pub fn address(self, last: u8) -> Ipv4Addr {
@@ -142,8 +151,10 @@ impl<'s> Node<'s> {
         let namespace = Namespace::new(scene)?;
         let mut lines = String::new();
         for cluster in [Cluster::Source, Cluster::Destination] {
-            let (bridge, node) = (cluster.bridge(), cluster.node());
-            lines += &format!("link add {bridge} type bridge\naddr add {node}/24 dev {bridge}\nlink set {bridge} up\n");
+            let (bridge, node, hardware) = (cluster.bridge(), cluster.node(), cluster.hardware());
+            lines += &format!(
+                "link add {bridge} address {hardware} type bridge\naddr add {node}/24 dev {bridge}\nlink set {bridge} up\n"
+            );
         }
         namespace.batch(&lines)?;
         // A machine that forwards would hand that on to its namespaces.
