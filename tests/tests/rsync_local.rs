@@ -265,7 +265,7 @@ fn a_signal_ends_it_with_twenty_and_the_next_run_goes_on() -> Result<()> {
         let mut command = called.command("rsync");
         command.args(["-a", "--bwlimit=2M"]).arg(format!("{}/", source.display())).arg(&destination);
         let mut running = called.start(&mut command)?;
-        running.wait_for(Duration::from_secs(20), |out, _| (operator::see(out).percent? > 5).then_some(()))?;
+        running.wait_for(Duration::from_secs(20), |out, _| (operator::read(out).percent? > 5).then_some(()))?;
         running.signal(Signal::TERM)?;
         let done = running.finish(Duration::from_secs(15))?;
         last_words(&done, 20, "signal")?;
