@@ -5,12 +5,13 @@
 demo:
 	cargo run --quiet -p ferry-engine --bin ferry -- demo
 
-# Everything that must pass, on real parts (.ci/packages says which). The binary comes first: most tests run it. Two tests
+# Everything that must pass, on real parts (.ci/packages says which). The binary and the image come first: most tests run them. Two tests
 # at a time, however many cores there are: some fill 12 GiB of memory with a tree, others measure time.
 test: export RUST_TEST_THREADS ?= 2
 test:
 	.ci/packages
 	cargo build --workspace --bins
+	FERRY_PROFILE=dev sidecar-images/build transfer
 	cargo test --workspace --no-fail-fast
 
 lint:

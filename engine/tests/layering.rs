@@ -65,8 +65,8 @@ const FILE_READERS: [(&str, &str); 14] = [
     ("cli/bench/clock.rs", "reads the kernel's figures of this process and this machine from /proc"),
     ("cli/bench/data.rs", "makes the trees the benchmark moves, and changes them"),
     ("cli/bench/place.rs", "makes and removes the directory the benchmark happens in"),
-    ("personality/files.rs", "reads configuration and secrets, writes a pod's last words, touches files"),
     ("cli/bench/rates.rs", "reads and writes files of the benchmark to tell how fast that goes"),
+    ("personality/files.rs", "reads configuration and secrets, writes a pod's last words, touches files"),
     ("personality/stunnel/mod.rs", "reads stunnel.conf"),
     ("personality/stunnel/watchdog.rs", "makes the file that ends the operator's client pod"),
 ];

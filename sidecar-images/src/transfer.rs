@@ -162,6 +162,23 @@ mod tests {
     }
 
     #[test]
+    fn the_containerfile_makes_the_same_names_places_and_user() {
+        let file = include_str!("../transfer/Containerfile");
+        // Its base has touch and sleep of its own.
+        let linked = file.split_once("for name in ").and_then(|(_, rest)| rest.split_once(';')).map(|(names, _)| names);
+        assert_eq!(linked, Some("rsync stunnel nc"));
+        for name in NAMES_AT_ROOT {
+            assert!(file.contains(&format!("ln -s usr/bin/ferry /{name}")), "no /{name}");
+        }
+        let made_by_runtimes = ["dev", "mnt", "proc", "sys", "var/run/secrets"];
+        for point in MOUNT_POINTS.iter().filter(|point| !made_by_runtimes.contains(point)) {
+            assert!(file.contains(&format!(" /{point}")), "no /{point}");
+        }
+        let user = configuration().pointer("/User").and_then(Value::as_str).map(|user| format!("USER {user}\n"));
+        assert!(user.is_some_and(|user| file.contains(&user)), "another user");
+    }
+
+    #[test]
     fn nobody_runs_it_and_by_number() {
         assert_eq!(configuration().pointer("/User").and_then(Value::as_str), Some("65534:65534"));
     }

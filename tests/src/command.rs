@@ -123,6 +123,9 @@ impl<'s> Running<'s> {
                 return Ok(found);
             }
             if !running || start.elapsed() > limit {
+                // What it said last may still be on its way to us.
+                std::thread::sleep(LOOK * 10);
+                let (out, err) = self.so_far();
                 bail!("{} did not print what was awaited within {limit:?}:\n{out}\n{err}", self.label);
             }
             std::thread::sleep(LOOK);

@@ -2,19 +2,35 @@
 //! a connection the program under test would see.
 
 use std::net::TcpListener;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Result, bail};
 
 use crate::command::until;
 
-/// A port nobody listens on at the moment.
+/// Where ports are taken from: below those that the kernel gives to outgoing connections, which come and go while tests run
+/// and would be in the way of whoever binds the port afterwards.
+const RANGE: std::ops::Range<u16> = 12_000..32_000;
+
+/// A port nobody listens on at the moment, and no other test of this process was given.
 ///
 /// # Errors
-/// When the loopback has none.
+/// When there is none.
 pub fn free() -> Result<u16> {
-    let listener = TcpListener::bind("127.0.0.1:0").context("no free port on the loopback")?;
-    Ok(listener.local_addr()?.port())
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let len = u32::from(RANGE.end - RANGE.start);
+    // Test programs that run at the same time begin at different places.
+    let begin = std::process::id().wrapping_mul(977);
+    for _ in 0..len {
+        let number = begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % len;
+        let port = RANGE.start + u16::try_from(number)?;
+        // On either family: who listens on one address of it is in the way.
+        if !is_listening(port) && TcpListener::bind(("0.0.0.0", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no free port from {RANGE:?}")
 }
 
 /// Waits until somebody listens on `port`, on any address.

@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::command::{Running, must, until};
+use crate::command::{Running, must, run, until};
 use crate::ferry::Ferry;
 use crate::ports;
 use crate::scene::Scene;
@@ -326,6 +326,17 @@ pub fn ask(port: u16, words: &[u8]) -> Result<String> {
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+/// What comes back for `words` from `address` in the network namespace of the process `pid`, until the other side ended.
+///
+/// # Errors
+/// When it takes longer than half a minute.
+pub fn ask_inside(scene: &Scene, pid: u32, address: &str, port: u16, words: &str) -> Result<String> {
+    let mut asking = Command::new("nsenter");
+    asking.arg(format!("--net=/proc/{pid}/ns/net")).args(["bash", "-c"]);
+    asking.arg(format!("exec 3<>/dev/tcp/{address}/{port}; echo '{words}' >&3; cat <&3"));
+    Ok(run(scene, &mut asking, PATIENCE)?.text())
 }
 
 /// Whether bytes go through and come back.

@@ -172,6 +172,7 @@ fn inside(scene: &Scene, security: Security, command: &[&str]) -> Result<(i32, S
         command: command.iter().map(|word| (*word).to_owned()).collect(),
         env: vec![("id-0123".to_owned(), "kept".to_owned())],
         volumes: Vec::new(),
+        devices: Vec::new(),
         security,
     };
     let sandbox = Sandbox { network: namespace.path(), etc };

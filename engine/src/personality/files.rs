@@ -131,6 +131,17 @@ pub fn touch(path: &Path) -> Result<(), FileError> {
     opened.and_then(|file| file.set_times(times)).map_err(failed("touch", path))
 }
 
+/// Makes a file that says that something is done, and the directories above it.
+///
+/// # Errors
+/// [`FileError::Io`].
+pub fn mark(path: &Path) -> Result<(), FileError> {
+    if let Some(above) = path.parent() {
+        std::fs::create_dir_all(above).map_err(failed("make the directory", above))?;
+    }
+    touch(path)
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;

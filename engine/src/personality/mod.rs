@@ -4,11 +4,13 @@
 //! ```text
 //!  rsync     args, filters, conf -> local | client | daemon -> lines, ending
 //!  stunnel   conf -> run (a relay), behind whoever called it or in front (detach)
-//!  nc, touch, sleep   tools
+//!  proxy, blockrsync   block: devices and disk images
+//!  nc, touch, sleep    tools
 //! ```
 //! Each translates the arguments and files of that program into what the engine does, and the engine's words into those
 //! that are expected. Takes no decision about data, and no part of another program's protocol.
 
+mod block;
 mod console;
 mod files;
 mod rsync;
@@ -23,9 +25,11 @@ use std::process::ExitCode;
 type Program = fn(&[OsString]) -> ExitCode;
 
 /// The names, and what each does.
-const PROGRAMS: [(&str, Program); 5] = [
+const PROGRAMS: [(&str, Program); 7] = [
     ("rsync", rsync::main),
     ("stunnel", stunnel::main),
+    ("proxy", block::proxy),
+    ("blockrsync", block::blockrsync),
     ("nc", tools::nc),
     ("touch", tools::touch),
     ("sleep", tools::sleep),

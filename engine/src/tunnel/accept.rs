@@ -13,16 +13,15 @@ use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
-use tokio_rustls::TlsAcceptor;
 
 use super::certificate::Role;
 use super::failure::{Distrust, distrust, tls_error};
 use super::identity::Identity;
 use super::listener::{BindError, Listener, Stranger};
-use super::provider::TLS_WRITE_LEN;
-use super::socket::{Socket, prepare};
+use super::socket::prepare;
 use super::stream::Stream;
 use super::timing::Timing;
+use super::tls;
 
 /// Bytes of a refused peer that are read away before its connection is closed.
 const READ_AWAY_MAX: u64 = 65_536;
@@ -142,10 +141,7 @@ impl Handshake {
     async fn shake_hands(self) -> Result<(Stream, Stranger), AcceptError> {
         let Self { tcp, peer, config, stranger, timing, .. } = self;
         let socket = prepare(tcp).map_err(|source| AcceptError::Probe { peer, source })?;
-        let handshake = TlsAcceptor::from(config)
-            .accept_with(socket, |tls| tls.set_buffer_limit(Some(TLS_WRITE_LEN)))
-            .into_fallible();
-        match handshake.await {
+        match tls::accept(config, socket).await {
             Ok(stream) => Ok((Box::new(stream), stranger)),
             Err((error, socket)) => {
                 let refused = tls_error(&error).and_then(|tls| distrust(tls, Role::Sender));
@@ -172,7 +168,7 @@ impl AcceptError {
 
 /// Closes a connection so that the alert arrives: closed with bytes unread, the kernel would send a reset, and a reset
 /// makes the peer's kernel throw away what it has not read yet.
-async fn part(mut socket: Socket, linger: Duration) {
+async fn part(mut socket: TcpStream, linger: Duration) {
     let read_away = async {
         socket.shutdown().await?;
         tokio::io::copy(&mut socket.take(READ_AWAY_MAX), &mut tokio::io::sink()).await

@@ -10,26 +10,26 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 
 use super::address::{AddressError, Host, HostPort, ProxyUrl, Target};
 use super::certificate::Role;
 use super::failure::{ConnectError, NetworkError, handshake_failed};
 use super::identity::{Identity, IdentityError};
-use super::provider::TLS_WRITE_LEN;
 use super::proxy::connect_through;
-use super::socket::{Socket, prepare};
+use super::socket::prepare;
 use super::stream::Stream;
 use super::timing::Timing;
+use super::tls;
 
 /// Makes connections to one receiver. Shared by all lanes of a session.
 pub struct Connector {
     destinations: Vec<Destination>,
     proxy: Option<ProxyUrl>,
-    tls: TlsConnector,
+    config: Arc<ClientConfig>,
     timing: Timing,
     /// Index of the destination that worked last.
     preferred: AtomicUsize,
@@ -77,8 +77,8 @@ impl Connector {
         if destinations.is_empty() {
             return Err(AddressError::None.into());
         }
-        let tls = TlsConnector::from(Arc::new(identity.client_config()?));
-        Ok(Self { destinations, proxy: target.proxy, tls, timing, preferred: AtomicUsize::new(0) })
+        let config = Arc::new(identity.client_config()?);
+        Ok(Self { destinations, proxy: target.proxy, config, timing, preferred: AtomicUsize::new(0) })
     }
 
     /// One connection, authenticated on our side. That the receiver has believed us as well is known with its first
@@ -142,7 +142,7 @@ impl Connector {
         }))
     }
 
-    async fn connect_tcp(&self, address: SocketAddr, hop: &HostPort) -> Result<Socket, ConnectError> {
+    async fn connect_tcp(&self, address: SocketAddr, hop: &HostPort) -> Result<TcpStream, ConnectError> {
         let what = if self.proxy.is_some() { "the proxy " } else { "" };
         let peer = match hop.host() {
             Host::Name(_) => format!("{what}{hop} ({address})"),
@@ -154,8 +154,13 @@ impl Connector {
         }
     }
 
-    async fn shake_hands(&self, socket: Socket, name: ServerName<'static>, peer: &str) -> Result<Stream, ConnectError> {
-        let handshake = self.tls.connect_with(name, socket, |tls| tls.set_buffer_limit(Some(TLS_WRITE_LEN)));
+    async fn shake_hands(
+        &self,
+        socket: TcpStream,
+        name: ServerName<'static>,
+        peer: &str,
+    ) -> Result<Stream, ConnectError> {
+        let handshake = tls::connect(Arc::clone(&self.config), name, socket);
         match timeout(self.timing.handshake, handshake).await {
             Ok(Ok(stream)) => Ok(Box::new(stream)),
             Ok(Err(error)) => Err(handshake_failed(error, peer, Role::Receiver)),

@@ -35,7 +35,7 @@ mod stream;
 mod tests;
 mod ticket;
 mod timing;
-mod trouble;
+mod tls;
 mod verifier;
 
 pub use accept::{AcceptError, Acceptor, Handshake};
@@ -51,13 +51,12 @@ pub use listener::{BindError, Stranger};
 pub use pace::{Meter, Pace};
 pub use port::{
     Allowed, Errand, ErrandDoor, ErrandError, Module, ModuleError, Password, PortArrival, PortConnector, PortDoor,
-    PortError, PortModule, PortTarget,
+    PortError, PortModule, PortTarget, Trouble,
 };
 pub use probe::{probe, resolve};
 pub use provider::random_bytes;
 pub use proxy::ProxyError;
-pub use relay::{Event, Inlet, InletAddress, InletError, Pair, PairError, Relay, Trouble, Way, Witness};
+pub use relay::{Event, Inlet, InletAddress, InletError, Pair, PairError, Reason, Relay, Way, Witness};
 pub use stream::{AsyncStream, Stream, memory_pair};
 pub use ticket::{Ticket, TicketError};
 pub use timing::Timing;
-pub use trouble::Kind;

@@ -16,9 +16,6 @@ use rustls::server::NoServerSessionStorage;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::{ClientConfig, ServerConfig};
 
-/// Plain bytes that one write may hand to TLS: 16 records leave in one system call.
-pub(super) const TLS_WRITE_LEN: usize = 262_144;
-
 /// The algorithms, best first.
 pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(CryptoProvider {

@@ -23,7 +23,7 @@ fn timing() -> Timing {
 }
 
 /// Both identities of one authority, valid now, the receiver's for localhost.
-fn pair() -> (Identity, Identity) {
+pub(in crate::tunnel) fn pair() -> (Identity, Identity) {
     let dir = Scratch::new();
     keygen(dir.path(), &["receiver.example".to_owned()], 1).unwrap();
     load(&dir, SystemTime::now())

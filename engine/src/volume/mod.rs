@@ -18,6 +18,7 @@
 mod attributes;
 mod baseline;
 mod basis;
+mod behind;
 mod clock;
 mod copying;
 mod descriptors;

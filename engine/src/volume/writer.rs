@@ -21,6 +21,7 @@ use rustix::io::{Errno, retry_on_intr};
 
 use super::attributes::{Applied, Attributes, MtimeSeen, apply};
 use super::basis::open_file;
+use super::behind;
 use super::clock::set_mtime;
 use super::copying::{clear_range, copy_range, is_hole, write_all_at};
 use super::dir::Dir;
@@ -175,8 +176,13 @@ impl FileWriter {
         if bytes.is_empty() {
             return Ok(());
         }
-        self.begin(offset, end_of(offset, bytes.len() as u64)?)?;
-        write_all_at(&self.file, bytes, offset)
+        let end = end_of(offset, bytes.len() as u64)?;
+        self.begin(offset, end)?;
+        write_all_at(&self.file, bytes, offset)?;
+        if let Some(from) = self.new_from() {
+            behind::follow(&self.file, from, end);
+        }
+        Ok(())
     }
 
     /// Makes `len` bytes at `offset` read as zeros without storing them, where the file system can. Touches nothing
@@ -280,6 +286,9 @@ impl FileWriter {
         self.set_len(size)?;
         if self.needs_sync() {
             retry_on_intr(|| rustix::fs::fdatasync(&self.file)).cannot("write a file to disk")?;
+            if let Some(from) = self.new_from() {
+                behind::let_go(&self.file, from, size);
+            }
         }
         self.expect_basis()?;
         let have = Status::of_open(&self.file)?;
@@ -308,6 +317,16 @@ impl FileWriter {
         match self.shape {
             Shape::InPlace { old_len: len, .. } | Shape::Device { len } => len,
             Shape::Created { .. } | Shape::Temporary { .. } => 0,
+        }
+    }
+
+    /// Where content begins that only comes from memory. `None` for what is made of old content, which may be read again soon,
+    /// and for a device, which is old content.
+    fn new_from(&self) -> Option<u64> {
+        match self.shape {
+            Shape::Created { alike: None } | Shape::Temporary { basis: None, .. } => Some(0),
+            Shape::InPlace { old_len, .. } => Some(old_len),
+            Shape::Created { alike: Some(_) } | Shape::Temporary { basis: Some(_), .. } | Shape::Device { .. } => None,
         }
     }
 

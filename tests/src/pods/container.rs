@@ -3,7 +3,7 @@
 //! started.
 
 use std::fs::{File, OpenOptions};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -51,6 +51,16 @@ impl Volume {
     }
 }
 
+/// A block device shown inside, as `volumeDevices` has it.
+#[derive(Clone, Debug)]
+pub struct Device {
+    /// Its node here.
+    pub from: PathBuf,
+    /// Its node inside. It belongs to the container's user, as a runtime does it that is told to
+    /// (`device_ownership_from_security_context`).
+    pub to: String,
+}
+
 /// A container as a pod's specification has it.
 #[derive(Clone, Debug)]
 pub struct ContainerSpec {
@@ -62,6 +72,8 @@ pub struct ContainerSpec {
     pub env: Vec<(String, String)>,
     /// Mounts beside those that every container has.
     pub volumes: Vec<Volume>,
+    /// Block devices.
+    pub devices: Vec<Device>,
     /// What it is allowed.
     pub security: Security,
 }
@@ -148,7 +160,8 @@ impl<'s> Container<'s> {
                 return Ok(());
             }
             if self.exit()?.is_some() || self.begun.elapsed() > STARTED_MAX {
-                bail!("the runtime did not start {}: {}", self.name, tail(&self.log()?));
+                let said = std::fs::read_to_string(self.bundle.join("runtime-log")).unwrap_or_default();
+                bail!("the runtime did not start {}: {} {}", self.name, tail(&said), tail(&self.log()?));
             }
             std::thread::sleep(LOOK);
         }
@@ -195,7 +208,7 @@ impl<'s> Container<'s> {
         signal_to(self.pid, signal).with_context(|| format!("cannot signal {}", self.name))
     }
 
-    /// The node's numbers of processes in it whose command line holds `word`: the children of its shell, for instance.
+    /// The node's numbers of processes in it whose command line holds `word`, the first process aside: what its shell started.
     ///
     /// # Errors
     /// When the runtime does not know them.
@@ -206,7 +219,7 @@ impl<'s> Container<'s> {
             let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             String::from_utf8_lossy(&line).replace('\0', " ").contains(word)
         };
-        Ok(all.into_iter().filter(found).collect())
+        Ok(all.into_iter().filter(|pid| *pid != self.pid).filter(found).collect())
     }
 
     /// All it printed.
@@ -285,6 +298,8 @@ fn runtime(scene: &Scene) -> Command {
 fn launch(scene: &Scene, bundle: &Path, id: &str) -> Result<Child> {
     let log = OpenOptions::new().create(true).append(true).open(bundle.join("log"))?;
     let mut command = runtime(scene);
+    // What the runtime itself has to say is not the container's.
+    command.arg("--log").arg(bundle.join("runtime-log"));
     command.arg("run").arg("--bundle").arg(bundle).arg("--pid-file").arg(bundle.join("pid")).arg(id);
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     command.spawn().context("cannot start runc: is it installed?")
@@ -316,14 +331,16 @@ fn configuration(id: &str, root: &Root, sandbox: &Sandbox, spec: &ContainerSpec,
     }
     mounts.push(bind(&Volume::writable(termination, "/dev/termination-log")));
     mounts.extend(spec.volumes.iter().map(bind));
+    let (devices, allowed) = devices(spec)?;
     let mut linux = json!({
         "namespaces": [
             { "type": "pid" }, { "type": "ipc" }, { "type": "uts" }, { "type": "mount" },
             { "type": "network", "path": sandbox.network },
         ],
         "cgroupsPath": format!("/{id}"),
+        "devices": devices,
         "resources": {
-            "devices": [{ "allow": false, "access": "rwm" }],
+            "devices": allowed,
             "memory": { "limit": MEMORY_MAX },
             "cpu": { "quota": CPU.0, "period": CPU.1 },
         },
@@ -341,6 +358,21 @@ fn configuration(id: &str, root: &Root, sandbox: &Sandbox, spec: &ContainerSpec,
         "mounts": mounts,
         "linux": linux,
     }))
+}
+
+/// The nodes to be made, and the rules that let them be used: everything else is closed but the runtime's own.
+fn devices(spec: &ContainerSpec) -> Result<(Vec<Value>, Vec<Value>)> {
+    let (mut made, mut allowed) = (Vec::new(), vec![json!({ "allow": false, "access": "rwm" })]);
+    for Device { from, to } in &spec.devices {
+        let number = std::fs::metadata(from).with_context(|| format!("no device {}", from.display()))?.rdev();
+        let (major, minor) = (rustix::fs::major(number), rustix::fs::minor(number));
+        let (uid, gid) = (spec.security.uid(), spec.security.gid());
+        made.push(json!({
+            "path": to, "type": "b", "major": major, "minor": minor, "fileMode": 0o660, "uid": uid, "gid": gid,
+        }));
+        allowed.push(json!({ "allow": true, "type": "b", "major": major, "minor": minor, "access": "rwm" }));
+    }
+    Ok((made, allowed))
 }
 
 /// What the runtime mounts in every container.

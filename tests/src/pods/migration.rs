@@ -1,7 +1,7 @@
 //! One namespace's migration as the operator sets it up: the server pod with every claim, the route, and the pods of the clients,
 //! for any version and any image on either side. It refuses to judge what comes of it: `operator` watches, tests decide.
 
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use super::network::{Cluster, Node};
 use super::objects::{Certificate, Object};
 use super::operator::{self, Attempt};
 use super::pod::{Pod, PodSpec};
+use super::security::Security;
 use super::version::Version;
 use crate::ferry::HOST;
 use crate::router::Router;
@@ -87,6 +88,8 @@ pub struct Migration<'s, 'a> {
     pub password: String,
     /// A proxy on the way out.
     pub proxy: Option<HttpProxy>,
+    /// What the route's name resolves to in the source cluster.
+    pub route: Ipv4Addr,
     node: Node<'s>,
 }
 
@@ -116,6 +119,7 @@ impl<'s, 'a> Migration<'s, 'a> {
             client_certificate: None,
             password: PASSWORD.to_owned(),
             proxy: None,
+            route: Cluster::Source.node(),
             node,
         };
         migration.start_tunnel()?;
@@ -158,6 +162,7 @@ impl<'s, 'a> Migration<'s, 'a> {
             command: client::rsync_container(version, &line),
             env: vec![("RSYNC_PASSWORD".to_owned(), self.password.clone())],
             volumes,
+            devices: Vec::new(),
             security: version.security(),
         };
         let mut containers = vec![rsync];
@@ -188,36 +193,28 @@ impl<'s, 'a> Migration<'s, 'a> {
         attempts?.pop().context("one attempt was asked for")
     }
 
-    fn start_pod(
-        &self,
-        cluster: Cluster,
-        services: Vec<std::net::Ipv4Addr>,
-        containers: Vec<ContainerSpec>,
-    ) -> Result<Pod<'s>> {
-        let hosts = vec![(HOST.to_owned(), cluster.node())];
+    fn start_pod(&self, cluster: Cluster, services: Vec<Ipv4Addr>, containers: Vec<ContainerSpec>) -> Result<Pod<'s>> {
+        let hosts = vec![(HOST.to_owned(), self.route)];
         Pod::start(self.scene, &self.node, self.plan.source, &PodSpec { cluster, services, hosts, containers })
     }
 
     /// An emptyDir between two containers.
     fn shared(&self, point: &str) -> Result<Volume> {
-        let directory = self.scene.fresh("shared", "");
-        std::fs::create_dir(&directory)?;
-        // The kubelet makes them open to all.
-        own(&directory, 0o777, self.plan.version)?;
-        Ok(Volume::writable(&directory, point))
+        shared(self.scene, self.plan.version.security(), point)
     }
 
     fn client_stunnel(&self, shared: Vec<Volume>) -> Result<ContainerSpec> {
         let version = self.plan.version;
         let text = conf::stunnel_client(version, &format!("{HOST}:{ROUTE_PORT}"), self.proxy.as_ref());
         let certificate = self.client_certificate.as_ref().unwrap_or(self.plan.certificate);
-        let mut volumes = stunnel_volumes(self.scene, version, &text, certificate)?;
+        let mut volumes = stunnel_volumes(self.scene, version, version.security(), &text, certificate)?;
         volumes.extend(shared);
         Ok(ContainerSpec {
             name: "stunnel",
             command: client::stunnel_container(version),
             env: Vec::new(),
             volumes,
+            devices: Vec::new(),
             security: version.security(),
         })
     }
@@ -245,21 +242,42 @@ fn server_spec(scene: &Scene, plan: &Plan<'_>) -> Result<PodSpec> {
     });
     volumes.extend(plan.claims.iter().map(|claim| Volume::writable(&claim.destination, &claim.mounted())));
     let env = if version.is_old() { vec![("SSH_PUBLIC_KEY".to_owned(), String::new())] } else { Vec::new() };
-    let rsync =
-        ContainerSpec { name: version.daemon_container(), command: client::daemon(version), env, volumes, security };
+    let rsync = ContainerSpec {
+        name: version.daemon_container(),
+        command: client::daemon(version),
+        env,
+        volumes,
+        devices: Vec::new(),
+        security,
+    };
     let stunnel = ContainerSpec {
         name: "stunnel",
         command: client::stunnel(),
         env: Vec::new(),
-        volumes: stunnel_volumes(scene, version, &conf::stunnel_server(version), plan.certificate)?,
+        volumes: stunnel_volumes(scene, version, security, &conf::stunnel_server(version), plan.certificate)?,
+        devices: Vec::new(),
         security,
     };
     let containers = vec![rsync, stunnel];
     Ok(PodSpec { cluster: Cluster::Destination, services: Vec::new(), hosts: Vec::new(), containers })
 }
 
-fn stunnel_volumes(scene: &Scene, version: Version, text: &str, certificate: &Certificate) -> Result<Vec<Volume>> {
-    let security = version.security();
+/// An emptyDir, open to all, as the kubelet makes it.
+pub(super) fn shared(scene: &Scene, security: Security, point: &str) -> Result<Volume> {
+    let directory = scene.fresh("shared", "");
+    std::fs::create_dir(&directory)?;
+    own(&directory, 0o777, security)?;
+    Ok(Volume::writable(&directory, point))
+}
+
+/// What a container of stunnel mounts.
+pub(super) fn stunnel_volumes(
+    scene: &Scene,
+    version: Version,
+    security: Security,
+    text: &str,
+    certificate: &Certificate,
+) -> Result<Vec<Volume>> {
     let config = Object::new(scene, "stunnel-config", 0o644, security, &[("stunnel.conf", text)])?;
     let Certificate { certificate, key } = certificate;
     let mut files = vec![("tls.crt", certificate.as_str()), ("tls.key", key.as_str())];
@@ -276,11 +294,11 @@ fn stunnel_volumes(scene: &Scene, version: Version, text: &str, certificate: &Ce
 /// Makes a claim's volume when it is not there and hands its root to the pods' group, as the kubelet does once for an fsGroup.
 fn prepare(volume: &Path, version: Version) -> Result<()> {
     std::fs::create_dir_all(volume).with_context(|| format!("cannot make {}", volume.display()))?;
-    if version.security().fs_group().is_some() { own(volume, 0o2775, version) } else { Ok(()) }
+    if version.security().fs_group().is_some() { own(volume, 0o2775, version.security()) } else { Ok(()) }
 }
 
-fn own(directory: &Path, mode: u32, version: Version) -> Result<()> {
+fn own(directory: &Path, mode: u32, security: Security) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
-    std::os::unix::fs::chown(directory, Some(0), version.security().fs_group())?;
+    std::os::unix::fs::chown(directory, Some(0), security.fs_group())?;
     Ok(std::fs::set_permissions(directory, std::fs::Permissions::from_mode(mode))?)
 }

@@ -7,6 +7,7 @@
 //!   pod: rsync, stunnel ---- bridge ---- HAProxy :443, by SNI ---- bridge ---- pod: stunnel, rsyncd
 //! ```
 
+pub mod block;
 pub mod cell;
 pub mod client;
 pub mod conf;

@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -74,6 +75,12 @@ impl<'s> Pod<'s> {
         self.network.namespace.keeper()
     }
 
+    /// `command` in its network, from outside its containers.
+    #[must_use]
+    pub fn enter(&self, command: &Command) -> Command {
+        self.network.namespace.enter(command)
+    }
+
     /// The container of this name.
     ///
     /// # Errors
@@ -120,16 +127,24 @@ impl<'s> Pod<'s> {
     /// Waits until somebody in it listens on `port`.
     ///
     /// # Errors
-    /// When nobody does within `limit`, or it ends.
+    /// When nobody does within `limit`, or a container ends.
     pub fn listens(&mut self, port: u16, limit: Duration) -> Result<()> {
         let begun = Instant::now();
         while !ports::is_listening_where(self.network(), port) {
-            if begun.elapsed() > limit || self.phase()? != Phase::Running {
+            if begun.elapsed() > limit || self.has_ended_container()? {
                 bail!("nobody in the pod listens on {port}:\n{}", self.story());
             }
             std::thread::sleep(LOOK);
         }
         Ok(())
+    }
+
+    fn has_ended_container(&mut self) -> Result<bool> {
+        let mut ended = false;
+        for container in &mut self.containers {
+            ended |= container.exit()?.is_some();
+        }
+        Ok(ended)
     }
 
     /// How long ago it was started.

@@ -37,7 +37,12 @@ pub enum Security {
     /// `runAsNonRoot: true`, everything dropped, no new privileges, `RuntimeDefault`: 1.7.5 and later under pod security. The
     /// user is one of the namespace's range, in group 0, with an fsGroup; the root may be written.
     Restricted,
+    /// None at all, as the block path of 1.8 has it: the image's own user, nothing dropped that a user without rights would miss.
+    Image,
 }
+
+/// The image's user and group.
+pub const IMAGE_USER: u32 = 65_534;
 
 impl Security {
     /// The user it runs as.
@@ -46,6 +51,16 @@ impl Security {
         match self {
             Self::Root | Self::RootDropped => 0,
             Self::Restricted => UID,
+            Self::Image => IMAGE_USER,
+        }
+    }
+
+    /// The group it runs as.
+    #[must_use]
+    pub fn gid(self) -> u32 {
+        match self {
+            Self::Root | Self::RootDropped | Self::Restricted => 0,
+            Self::Image => IMAGE_USER,
         }
     }
 
@@ -53,7 +68,7 @@ impl Security {
     #[must_use]
     pub fn fs_group(self) -> Option<u32> {
         match self {
-            Self::Root | Self::RootDropped => None,
+            Self::Root | Self::RootDropped | Self::Image => None,
             Self::Restricted => Some(UID),
         }
     }
@@ -63,13 +78,13 @@ impl Security {
     pub fn root_read_only(self) -> bool {
         match self {
             Self::Root | Self::RootDropped => true,
-            Self::Restricted => false,
+            Self::Restricted | Self::Image => false,
         }
     }
 
     fn capabilities(self) -> Vec<&'static str> {
         match self {
-            Self::Root => DEFAULT.to_vec(),
+            Self::Root | Self::Image => DEFAULT.to_vec(),
             Self::RootDropped => DEFAULT.into_iter().filter(|name| !DROPPED.contains(name)).collect(),
             Self::Restricted => Vec::new(),
         }
@@ -82,13 +97,15 @@ impl Security {
     pub fn process(self) -> Result<(Value, Option<Value>)> {
         let capabilities = self.capabilities();
         let groups: Vec<u32> = self.fs_group().into_iter().collect();
+        // A user that is not root keeps none of them when the program starts.
+        let held = if self.uid() == 0 { capabilities.clone() } else { Vec::new() };
         let process = json!({
-            "user": { "uid": self.uid(), "gid": 0, "additionalGids": groups },
-            "capabilities": { "bounding": capabilities, "effective": capabilities, "permitted": capabilities },
+            "user": { "uid": self.uid(), "gid": self.gid(), "additionalGids": groups },
+            "capabilities": { "bounding": capabilities, "effective": held, "permitted": held },
             "noNewPrivileges": self == Self::Restricted,
         });
         let profile = match self {
-            Self::Root | Self::RootDropped => None,
+            Self::Root | Self::RootDropped | Self::Image => None,
             Self::Restricted => Some(seccomp::runtime_default(&capabilities)?),
         };
         Ok((process, profile))

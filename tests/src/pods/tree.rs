@@ -49,6 +49,21 @@ pub fn application(root: &Path, security: Security) -> Result<()> {
     age(root)
 }
 
+/// Makes `count` files of 64 KiB, each like nothing else, that the pods' user owns: what is slow under a bound of bandwidth.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn alike_nothing(root: &Path, count: usize, security: Security) -> Result<()> {
+    std::fs::create_dir_all(root).with_context(|| format!("cannot make {}", root.display()))?;
+    let (mut seed, user) = (Seed::new(9), security.fs_group());
+    for number in 0..count {
+        let path = root.join(format!("{number:04}"));
+        std::fs::write(&path, seed.bytes(65_536))?;
+        std::os::unix::fs::chown(&path, user, user)?;
+    }
+    Ok(())
+}
+
 fn names(root: &Place) -> Result<()> {
     let dir = root.dir(b"names")?;
     for name in [
@@ -100,7 +115,7 @@ fn own(root: &Path, security: Security) -> Result<()> {
         let (uid, gid) = match security {
             _ if foreign => (STRANGER, STRANGER),
             Security::Restricted => (UID, UID),
-            Security::Root | Security::RootDropped => (u32::try_from(entry.depth())? * 1000, 1000),
+            Security::Root | Security::RootDropped | Security::Image => (u32::try_from(entry.depth())? * 1000, 1000),
         };
         std::os::unix::fs::lchown(entry.path(), Some(uid), Some(gid))?;
     }
@@ -109,13 +124,11 @@ fn own(root: &Path, security: Security) -> Result<()> {
 
 /// Times: deepest first, for a directory's changes with what is in it.
 fn age(root: &Path) -> Result<()> {
-    let mut second = LONG_AGO;
-    for entry in walkdir::WalkDir::new(root).contents_first(true) {
+    for (second, entry) in (LONG_AGO..).zip(walkdir::WalkDir::new(root).contents_first(true)) {
         let entry = entry?;
         let above = Place::open(entry.path().parent().context("an entry is in a directory")?)?;
         let moment: Moment = (second, 123_456_789);
         above.time(std::os::unix::ffi::OsStrExt::as_bytes(entry.file_name()), moment)?;
-        second += 1;
     }
     Ok(())
 }

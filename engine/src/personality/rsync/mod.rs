@@ -25,9 +25,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use asked::{Asked, CopyAsked, Destination};
-use ending::{Code, Ending};
 use options::Meaning;
-use run::Teller;
+
+pub(super) use ending::{Code, Ending};
+pub(super) use run::{Teller, block_on, copy, lanes, no_runtime, run_id};
 
 use super::console::result;
 use super::files;

@@ -11,6 +11,7 @@ mod keys;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use keys::{Section, Written};
@@ -219,8 +220,12 @@ fn host_port(written: &Written, key: &'static str) -> Result<HostPort, ConfError
         let local = Host::parse("localhost").ok().zip(written.value.parse().ok());
         return local.and_then(|(host, port)| HostPort::new(host, port)).ok_or_else(|| value(written, key, PORT));
     }
-    HostPort::parse(&written.value)
-        .map_err(|cause| ConfError { line: written.line, fault: Fault::Address { key, cause } })
+    // stunnel takes what follows the last colon for the port, also of an IPv6 address without brackets.
+    let bracketed = match written.value.rsplit_once(':') {
+        Some((host, port)) if host.contains(':') && !host.starts_with('[') => Cow::Owned(format!("[{host}]:{port}")),
+        Some(_) | None => Cow::Borrowed(&*written.value),
+    };
+    HostPort::parse(&bracketed).map_err(|cause| ConfError { line: written.line, fault: Fault::Address { key, cause } })
 }
 
 fn yes(written: Option<&Written>, key: &'static str, wanted: &'static str) -> Result<bool, ConfError> {

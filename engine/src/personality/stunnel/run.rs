@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -24,6 +25,8 @@ use crate::tunnel::{Event, Inlet, Pair, Relay, Way, Witness};
 const THREADS_MAX: usize = 4;
 /// Threads that wait for a resolver.
 const RESOLVERS_MAX: usize = 16;
+/// Descriptors for the tunnels and strangers of several services.
+const DESCRIPTORS_WANTED: u64 = 8_192;
 /// The same trouble is not said again for this long.
 const SAID_FOR: Duration = Duration::from_secs(60);
 
@@ -42,6 +45,7 @@ pub(super) fn bind(service: &Service) -> Result<Inlet> {
 /// once, when all ports are taken and signals are heeded.
 pub(super) fn serve(conf: &Conf, first: Option<OwnedFd>, ready: impl FnOnce() -> Result<()>) -> Result<()> {
     start_log()?;
+    raise_descriptor_limit();
     let (clients, watched) = watch::channel(Clients::default());
     let clients = Arc::new(clients);
     let (mut relays, mut first) = (Vec::new(), first);
@@ -163,9 +167,9 @@ impl Witness for Log {
                 let ended = broken.map_or_else(String::new, |error| format!(", then it broke: {error}"));
                 say(&format!("stunnel: [{name}] {from}: {sent} bytes there, {returned} back, in {seconds} s{ended}"));
             }
-            Event::Trouble { from, trouble } => {
-                if self.is_news(&trouble.sentence) {
-                    say(&format!("stunnel: [{name}] {from}: {}: {trouble}", trouble.kind.word()));
+            Event::Trouble { from, reason } => {
+                if self.is_news(&reason.sentence) {
+                    say(&format!("stunnel: [{name}] {from}: {}: {reason}", reason.trouble.word()));
                 }
             }
         }
@@ -198,6 +202,18 @@ impl Signals {
                 else => return "the end of signals",
             }
         }
+    }
+}
+
+/// Lets all tunnels that a relay bounds itself to have their two sockets: the usual soft limit is 1,024 descriptors.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    // None is no limit.
+    let most = limit.maximum.unwrap_or(DESCRIPTORS_WANTED).min(DESCRIPTORS_WANTED);
+    if limit.current.is_some_and(|current| current < most)
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: Some(most), maximum: limit.maximum })
+    {
+        tracing::debug!(error = &error as &dyn std::error::Error, "fewer tunnels at a time than could be");
     }
 }
 

@@ -4,23 +4,27 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
 use super::error::PortError;
-use super::lines::{GREETING, Line, Module, Request, hex, read_line, unhex, word};
+use super::lines::{GREETING, Line, Module, Request, Socket, buffered, hex, read_line, unhex, word};
 use super::proof::Password;
 use crate::tunnel::address::{Host, HostPort};
 use crate::tunnel::provider::random_bytes;
-use crate::tunnel::socket::{Socket, prepare};
 use crate::tunnel::stream::Stream;
 
 /// For the whole exchange. A tunnel between us and the daemon connects only now, and is to tell us itself what it waited
 /// for in vain: name, proxy, connection and handshake may take 10 s each.
 const DEADLINE: Duration = Duration::from_secs(45);
+
+/// For what listens on this machine to be started again, once it took a connection and takes none any more. In a pod it is
+/// the tunnel beside us that died, and nobody starts that again.
+const GONE_AFTER: Duration = Duration::from_secs(20);
 
 /// Where to, and what is asked for there.
 #[derive(Clone, Debug)]
@@ -40,13 +44,30 @@ pub struct PortTarget {
 pub struct PortConnector {
     target: PortTarget,
     deadline: Duration,
+    gone_after: Duration,
+    contact: Arc<Mutex<Contact>>,
+}
+
+/// What is known of the port from earlier attempts.
+#[derive(Debug, Default)]
+struct Contact {
+    /// It took a connection.
+    reached: bool,
+    /// It has refused every connection since then.
+    refused_since: Option<Instant>,
 }
 
 impl PortConnector {
     /// Prepares connections to `target`.
     #[must_use]
     pub fn new(target: PortTarget) -> Self {
-        Self { target, deadline: DEADLINE }
+        Self { target, deadline: DEADLINE, gone_after: GONE_AFTER, contact: Arc::default() }
+    }
+
+    /// The same with less patience for what has gone.
+    #[cfg(test)]
+    pub(super) fn gone_after(self, gone_after: Duration) -> Self {
+        Self { gone_after, ..self }
     }
 
     /// The same with another deadline.
@@ -61,8 +82,9 @@ impl PortConnector {
     /// [`PortError`], of the last address where there are several.
     pub async fn connect(&self) -> Result<Stream, PortError> {
         let attempt = async {
-            let connect = |source| PortError::Connect { peer: self.peer(), source };
-            let mut socket = open(&self.target.address).await.map_err(connect)?;
+            let opened = open(&self.target.address).await;
+            let mut socket = opened.map_err(|source| self.unreached(source))?;
+            *self.contact() = Contact { reached: true, refused_since: None };
             self.introduce(&mut socket).await?;
             let stream: Stream = Box::new(socket);
             Ok(stream)
@@ -127,6 +149,26 @@ impl PortConnector {
         }
     }
 
+    /// No connection: one that was had before, from this very machine, and is refused for some time, is not coming back.
+    fn unreached(&self, source: io::Error) -> PortError {
+        let here = match self.target.address.host() {
+            Host::Ip(ip) => ip.is_loopback(),
+            Host::Name(name) => name.as_ref() == "localhost",
+        };
+        let mut contact = self.contact();
+        if here && contact.reached && source.kind() == io::ErrorKind::ConnectionRefused {
+            let since = *contact.refused_since.get_or_insert_with(Instant::now);
+            if since.elapsed() >= self.gone_after {
+                return PortError::Gone { peer: self.peer(), source };
+            }
+        }
+        PortError::Connect { peer: self.peer(), source }
+    }
+
+    fn contact(&self) -> MutexGuard<'_, Contact> {
+        self.contact.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn peer(&self) -> String {
         self.target.address.to_string()
     }
@@ -144,7 +186,7 @@ pub(super) async fn open(address: &HostPort) -> io::Result<Socket> {
     };
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in addresses {
-        match TcpStream::connect(address).await.and_then(prepare) {
+        match TcpStream::connect(address).await.and_then(buffered) {
             Ok(socket) => return Ok(socket),
             Err(error) => last = error,
         }

@@ -9,11 +9,10 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use super::lines::{GREETING, Line, Module, Request, hex, read_line, refusal, unhex, word};
+use super::lines::{GREETING, Line, Module, Request, Socket, buffered, hex, read_line, refusal, unhex, word};
 use super::proof::Password;
 use crate::tunnel::listener::{BindError, Listener, Stranger};
 use crate::tunnel::provider::random_bytes;
-use crate::tunnel::socket::{Socket, prepare};
 use crate::tunnel::stream::Stream;
 use crate::tunnel::timing::Timing;
 use crate::types::VolumeName;
@@ -105,7 +104,7 @@ impl PortArrival {
     /// has been told and is gone.
     pub async fn complete(self) -> Option<(Stream, Stranger, VolumeName)> {
         let Self { tcp, peer, modules, stranger, deadline } = self;
-        let mut socket = prepare(tcp).ok()?;
+        let mut socket = buffered(tcp).ok()?;
         let introduced = timeout_at(deadline, introduce(&mut socket, peer, &modules)).await;
         match introduced {
             Ok(Ok(Introduced::As(volume))) => Some((Box::new(socket), stranger, volume)),

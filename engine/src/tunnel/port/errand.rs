@@ -19,10 +19,9 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::dial::open;
-use super::lines::{Line, Module, read_line, word};
+use super::lines::{Line, Module, Socket, buffered, read_line, word};
 use crate::tunnel::address::HostPort;
 use crate::tunnel::listener::{BindError, Listener};
-use crate::tunnel::socket::{Socket, prepare};
 
 /// For one line, of a process in the same pod.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -112,7 +111,7 @@ impl ErrandDoor {
 
 /// One client to its end: its connection when it has said `DONE`.
 async fn attend(tcp: TcpStream, answer: &str) -> io::Result<Option<Socket>> {
-    let mut socket = prepare(tcp)?;
+    let mut socket = buffered(tcp)?;
     say(&mut socket, answer).await?;
     // A transfer takes as long as it takes; TCP tells when the client is gone.
     match read_line(&mut socket).await? {

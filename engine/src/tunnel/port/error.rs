@@ -3,8 +3,26 @@
 use std::io;
 
 use super::lines::Module;
-use crate::tunnel::trouble::Kind;
 use crate::types::{Cause, Outcome};
+
+/// What a tunnel that cannot reach the other side calls its trouble, in the line it answers its own side with:
+/// `@ERROR: ferry-stunnel KIND: SENTENCE`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// No route to the other side. Final: the operator's diagnosis waits for it.
+    Unreachable,
+    /// Nobody took the connection, or it broke. May pass.
+    Refused,
+    /// The other side is a stock stunnel. Final.
+    Stock,
+    /// The other side's certificate is not ours. Final.
+    Certificate,
+    /// The proxy on the way says no. Final.
+    Proxy,
+}
+
+/// Before the kind.
+const SPEAKER: &str = "ferry-stunnel ";
 
 /// Why a connection through the port did not come about. It is closed.
 #[derive(Debug, thiserror::Error)]
@@ -12,6 +30,14 @@ pub enum PortError {
     /// The port cannot be reached.
     #[error("cannot reach {peer}")]
     Connect {
+        /// The address.
+        peer: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The port of this machine took connections before, and nobody listens there any more. Final.
+    #[error("what listened on {peer} has ended: see the log of the tunnel beside this")]
+    Gone {
         /// The address.
         peer: String,
         /// Why.
@@ -52,7 +78,7 @@ pub enum PortError {
     #[error("{text}")]
     Tunnel {
         /// Of which kind.
-        kind: Kind,
+        trouble: Trouble,
         /// Its sentence.
         text: String,
     },
@@ -61,11 +87,39 @@ pub enum PortError {
     Random,
 }
 
+impl Trouble {
+    const ALL: [Self; 5] = [Self::Unreachable, Self::Refused, Self::Stock, Self::Certificate, Self::Proxy];
+
+    /// The word for it on the line.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::Refused => "refused",
+            Self::Stock => "stock",
+            Self::Certificate => "certificate",
+            Self::Proxy => "proxy",
+        }
+    }
+
+    /// The whole line, its end included.
+    #[must_use]
+    pub fn line(self, sentence: &str) -> String {
+        super::lines::refusal(&format!("{SPEAKER}{}: {sentence}", self.word()))
+    }
+
+    /// Of what follows `@ERROR: `, with the sentence; `None` when it is no tunnel's.
+    fn read(text: &str) -> Option<(Self, &str)> {
+        let (word, sentence) = text.strip_prefix(SPEAKER)?.split_once(": ")?;
+        Some((Self::ALL.into_iter().find(|trouble| trouble.word() == word)?, sentence))
+    }
+}
+
 impl PortError {
     /// Of a refusal that was read.
     pub(super) fn refusal(text: String) -> Self {
-        match Kind::read(&text) {
-            Some((kind, sentence)) => Self::Tunnel { kind, text: sentence.to_owned() },
+        match Trouble::read(&text) {
+            Some((trouble, sentence)) => Self::Tunnel { trouble, text: sentence.to_owned() },
             None => Self::Refused(text),
         }
     }
@@ -75,8 +129,9 @@ impl PortError {
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Connect { source, .. } => !is_unreachable(source),
-            Self::Broken { .. } | Self::Slow { .. } | Self::Tunnel { kind: Kind::Refused, .. } => true,
-            Self::Stock
+            Self::Broken { .. } | Self::Slow { .. } | Self::Tunnel { trouble: Trouble::Refused, .. } => true,
+            Self::Gone { .. }
+            | Self::Stock
             | Self::Foreign { .. }
             | Self::Password(_)
             | Self::Refused(_)
@@ -89,9 +144,9 @@ impl PortError {
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         match self {
-            Self::Connect { .. } | Self::Broken { .. } | Self::Slow { .. } => Outcome::Network,
-            Self::Tunnel { kind: Kind::Unreachable | Kind::Refused | Kind::Proxy, .. } => Outcome::Network,
-            Self::Tunnel { kind: Kind::Stock | Kind::Certificate, .. } => Outcome::Refused,
+            Self::Connect { .. } | Self::Gone { .. } | Self::Broken { .. } | Self::Slow { .. } => Outcome::Network,
+            Self::Tunnel { trouble: Trouble::Unreachable | Trouble::Refused | Trouble::Proxy, .. } => Outcome::Network,
+            Self::Tunnel { trouble: Trouble::Stock | Trouble::Certificate, .. } => Outcome::Refused,
             Self::Stock | Self::Foreign { .. } | Self::Password(_) | Self::Refused(_) => Outcome::Refused,
             Self::Random => Outcome::Failed,
         }
@@ -101,10 +156,14 @@ impl PortError {
     #[must_use]
     pub fn cause(&self) -> Option<Cause> {
         match self {
-            Self::Connect { .. } | Self::Broken { .. } | Self::Slow { .. } => Some(Cause::NoConnection),
-            Self::Tunnel { kind: Kind::Unreachable | Kind::Refused | Kind::Proxy, .. } => Some(Cause::NoConnection),
-            Self::Stock | Self::Foreign { .. } | Self::Tunnel { kind: Kind::Stock, .. } => Some(Cause::Foreign),
-            Self::Tunnel { kind: Kind::Certificate, .. } => Some(Cause::Distrust),
+            Self::Connect { .. } | Self::Gone { .. } | Self::Broken { .. } | Self::Slow { .. } => {
+                Some(Cause::NoConnection)
+            }
+            Self::Tunnel { trouble: Trouble::Unreachable | Trouble::Refused | Trouble::Proxy, .. } => {
+                Some(Cause::NoConnection)
+            }
+            Self::Stock | Self::Foreign { .. } | Self::Tunnel { trouble: Trouble::Stock, .. } => Some(Cause::Foreign),
+            Self::Tunnel { trouble: Trouble::Certificate, .. } => Some(Cause::Distrust),
             Self::Password(_) => Some(Cause::Password),
             Self::Refused(_) | Self::Random => None,
         }
@@ -122,12 +181,12 @@ mod tests {
 
     #[test]
     fn what_a_tunnel_says_comes_back_as_it_was() {
-        for kind in Kind::ALL {
-            let line = kind.line("cannot reach x:443: No route to host");
+        for trouble in Trouble::ALL {
+            let line = trouble.line("cannot reach x:443: No route to host");
             let text = line.strip_prefix("@ERROR: ").unwrap().trim_end();
             match PortError::refusal(text.to_owned()) {
-                PortError::Tunnel { kind: read, text } => {
-                    assert_eq!((read, text.as_str()), (kind, "cannot reach x:443: No route to host"));
+                PortError::Tunnel { trouble: read, text } => {
+                    assert_eq!((read, text.as_str()), (trouble, "cannot reach x:443: No route to host"));
                 }
                 other => panic!("{other:?}"),
             }
@@ -142,8 +201,8 @@ mod tests {
         assert!(connect(io::ErrorKind::ConnectionRefused).may_pass());
         assert!(!connect(io::ErrorKind::HostUnreachable).may_pass());
         assert!(!PortError::Stock.may_pass());
-        let tunnel = |kind| PortError::Tunnel { kind, text: String::new() };
-        let passing: Vec<Kind> = Kind::ALL.into_iter().filter(|kind| tunnel(*kind).may_pass()).collect();
-        assert_eq!(passing, [Kind::Refused]);
+        let tunnel = |trouble| PortError::Tunnel { trouble, text: String::new() };
+        let passing: Vec<Trouble> = Trouble::ALL.into_iter().filter(|trouble| tunnel(*trouble).may_pass()).collect();
+        assert_eq!(passing, [Trouble::Refused]);
     }
 }

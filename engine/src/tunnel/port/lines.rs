@@ -4,8 +4,10 @@
 
 use std::fmt;
 
-use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, BufReader};
+use tokio::net::TcpStream;
 
+use crate::tunnel::socket::prepare;
 use crate::types::VolumeName;
 
 /// Bytes of a line, its end included: a sentence of a thousand characters, whatever they are.
@@ -17,6 +19,17 @@ const WORD: &str = "ferry1";
 pub(super) const GREETING: &str = "@RSYNCD: 31.0 ferry1 sha512 sha256 sha1 md5 md4\n";
 /// Stands for no user, and for no nonce.
 const NOBODY: &str = "-";
+
+/// A socket that lines are read from. What is read in large pieces goes past its buffer.
+pub(super) type Socket = BufReader<TcpStream>;
+
+/// Bytes buffered while lines are read.
+const BUFFER_LEN: usize = 512;
+
+/// Sets a socket's options.
+pub(super) fn buffered(tcp: TcpStream) -> std::io::Result<Socket> {
+    Ok(BufReader::with_capacity(BUFFER_LEN, prepare(tcp)?))
+}
 
 /// The name of a module in rsync's configuration: 1 to 253 printable ASCII characters, no blank.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -24,6 +24,6 @@ mod tests;
 pub use dial::{PortConnector, PortTarget};
 pub use door::{Allowed, PortArrival, PortDoor, PortModule};
 pub use errand::{Errand, ErrandDoor, ErrandError};
-pub use error::PortError;
+pub use error::{PortError, Trouble};
 pub use lines::{Module, ModuleError};
 pub use proof::Password;

@@ -8,7 +8,6 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::tunnel::HostPort;
-use crate::tunnel::trouble::Kind;
 use crate::types::VolumeName;
 
 const AT_MOST: Duration = Duration::from_secs(10);
@@ -106,7 +105,25 @@ async fn a_stock_daemon_a_stranger_and_a_broken_line_are_told_apart() {
     assert!(matches!(says("@RSYNCD: 31.0 ferry1\n").await, PortError::Broken { .. }));
     assert!(matches!(says("").await, PortError::Broken { .. }));
     let stock = says("@ERROR: ferry-stunnel stock: the stunnel at x:443 is stock\n").await;
-    assert!(matches!(stock, PortError::Tunnel { kind: Kind::Stock, .. }), "{stock:?}");
+    assert!(matches!(stock, PortError::Tunnel { trouble: Trouble::Stock, .. }), "{stock:?}");
+}
+
+#[tokio::test]
+async fn what_listened_here_and_is_gone_is_not_waited_for() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let patient = connector(listener.local_addr().unwrap(), "data", None);
+    let hasty = patient.clone().gone_after(Duration::ZERO);
+    // Never reached: it may yet begin to listen.
+    let elsewhere = door().local_addr().unwrap();
+    let never = connector(elsewhere, "data", None).gone_after(Duration::ZERO);
+    assert!(matches!(never.connect().await, Err(PortError::Connect { .. })));
+    let (dialled, ()) = tokio::join!(hasty.connect(), async { drop(listener.accept().await.unwrap()) });
+    assert!(matches!(dialled, Err(PortError::Broken { .. })), "{:?}", dialled.err());
+    drop(listener);
+    // Both know of the same contact, and one has more patience.
+    assert!(matches!(patient.connect().await, Err(PortError::Connect { .. })));
+    let gone = hasty.connect().await.err().unwrap();
+    assert!(matches!(gone, PortError::Gone { .. }) && !gone.may_pass(), "{gone:?}");
 }
 
 /// What our daemon answers a client that says `lines` and then waits.
@@ -134,6 +151,8 @@ async fn a_stock_client_hears_why_and_nobody_else_gets_in() {
     for lines in [
         Vec::new(),
         b"\x16\x03\x01".to_vec(),
+        // What a stock blockrsync begins with.
+        b"0cc175b9c0f1b6a831c399e269772661".to_vec(),
         vec![b'@'; 5_000],
         greeted("data\n"),
         greeted(&format!("@FERRY: data root {nonce}\n@FERRY: {}\n", "0".repeat(64))),

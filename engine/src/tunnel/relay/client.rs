@@ -14,7 +14,7 @@ use super::super::socket::tune;
 use super::inlet::Place;
 use super::pair::{Pair, PairError};
 use super::pour::{Broken, Poured, pour};
-use super::trouble::{Trouble, of_broken, too_many};
+use super::reason::{Reason, of_broken, too_many};
 use super::upstream::Upstream;
 use super::{Course, Event};
 
@@ -40,13 +40,13 @@ impl Client {
             return;
         }
         let _spoken = course.spoke();
-        if let Err(trouble) = self.connect_and_pour(course, &mut local, from).await {
-            course.tell(from, &trouble);
-            say_and_part(&mut local, &trouble, course.timing.linger).await;
+        if let Err(reason) = self.connect_and_pour(course, &mut local, from).await {
+            course.tell(from, &reason);
+            say_and_part(&mut local, &reason, course.timing.linger).await;
         }
     }
 
-    async fn connect_and_pour(&self, course: &Course, local: &mut TcpStream, from: SocketAddr) -> Result<(), Trouble> {
+    async fn connect_and_pour(&self, course: &Course, local: &mut TcpStream, from: SocketAddr) -> Result<(), Reason> {
         let _tunnel = course.tunnels.try_acquire().map_err(|_| too_many())?;
         if let Err(error) = tune(local) {
             tracing::debug!(error = &error as &dyn std::error::Error, "a local client is gone already");
@@ -80,9 +80,9 @@ pub(super) fn reset(broken: Broken, plain: &TcpStream) -> std::io::Error {
 }
 
 /// The line, and time for the client to read it.
-async fn say_and_part(local: &mut TcpStream, trouble: &Trouble, linger: Duration) {
+async fn say_and_part(local: &mut TcpStream, reason: &Reason, linger: Duration) {
     let part = async {
-        local.write_all(trouble.line().as_bytes()).await?;
+        local.write_all(reason.line().as_bytes()).await?;
         local.shutdown().await?;
         tokio::io::copy(&mut local.take(READ_AWAY_MAX), &mut tokio::io::sink()).await
     };

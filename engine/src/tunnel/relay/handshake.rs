@@ -10,32 +10,22 @@ use std::task::{Context, Poll};
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ServerConfig};
-use tokio::io::{AsyncRead, AsyncWrite, BufReader, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-use super::super::provider::TLS_WRITE_LEN;
 use super::super::stream::Stream;
-
-/// Bytes read from a socket at once: the library asks for 4 KiB at a time.
-const READ_LEN: usize = 131_072;
+use super::super::tls;
 
 /// The client's handshake with the server `name`. That the server believes us is known with its first bytes only.
 pub(super) async fn client(config: Arc<ClientConfig>, name: ServerName<'static>, tcp: TcpStream) -> io::Result<Stream> {
-    let socket = Lasting(BufReader::with_capacity(READ_LEN, tcp));
-    let handshake = TlsConnector::from(config).connect_with(name, socket, |tls| {
-        tls.set_buffer_limit(Some(TLS_WRITE_LEN));
-    });
-    Ok(Box::new(handshake.await?))
+    Ok(Box::new(tls::connect(config, name, Lasting(tcp)).await?))
 }
 
 /// The server's handshake; the socket comes back with an error, for the peer to be parted from with care.
 pub(super) async fn server(config: Arc<ServerConfig>, tcp: TcpStream) -> Result<Stream, (io::Error, TcpStream)> {
-    let socket = Lasting(BufReader::with_capacity(READ_LEN, tcp));
-    let handshake = TlsAcceptor::from(config).accept_with(socket, |tls| tls.set_buffer_limit(Some(TLS_WRITE_LEN)));
-    match handshake.into_fallible().await {
+    match tls::accept(config, Lasting(tcp)).await {
         Ok(stream) => Ok(Box::new(stream)),
-        Err((error, socket)) => Err((error, socket.0.into_inner())),
+        Err((error, socket)) => Err((error, socket.0)),
     }
 }
 
@@ -51,18 +41,6 @@ impl<T: AsyncRead + Unpin> AsyncRead for Lasting<T> {
 impl<T: AsyncWrite + Unpin> AsyncWrite for Lasting<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

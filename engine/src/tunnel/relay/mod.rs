@@ -5,22 +5,22 @@
 //!  server   TLS socket ── handshake ── first byte? ── plain socket ── pour
 //!
 //!  inlet      the port, and who is let in            pair       the shared certificate: whom we show and believe
-//!  handshake  TLS, in one place                      trouble    why there is no way, in one word and a sentence
+//!  handshake  TLS, in one place                      reason     why there is no way, in one word and a sentence
 //! ```
 //! Both ends hold the same certificate and key, show it, and believe exactly it; TLS 1.3 only. Nothing is connected before
 //! there is a byte to carry, so that probes of the port cost nothing behind it. Trouble is told to the local client in one
-//! line, before any other byte ([`Trouble`]). Nothing is retried, interpreted or kept: a tunnel may idle for ever, and
-//! ends when one side does.
+//! line, before any other byte ([`Reason`]). Nothing is retried, interpreted or kept: a tunnel may idle for ever, and
+//! ends when both sides have ended or one is broken.
 
 mod client;
 mod handshake;
 mod inlet;
 mod pair;
 mod pour;
+mod reason;
 mod server;
 #[cfg(test)]
 mod tests;
-mod trouble;
 mod upstream;
 
 use std::io;
@@ -37,7 +37,7 @@ use inlet::Strangers;
 
 pub use inlet::{Inlet, InletAddress, InletError};
 pub use pair::{Pair, PairError};
-pub use trouble::Trouble;
+pub use reason::Reason;
 
 /// Tunnels that carry bytes at the same time, per relay; each takes two buffers and the TLS library's.
 const TUNNELS_MAX: usize = 512;
@@ -83,7 +83,7 @@ pub enum Event<'a> {
         /// Who had connected.
         from: SocketAddr,
         /// Why.
-        trouble: &'a Trouble,
+        reason: &'a Reason,
     },
 }
 
@@ -150,9 +150,9 @@ impl Course {
         }
     }
 
-    /// Says `trouble` to whoever runs the relay.
-    fn tell(&self, from: SocketAddr, trouble: &Trouble) {
-        self.witness.saw(Event::Trouble { from, trouble });
+    /// Says `reason` to whoever runs the relay.
+    fn tell(&self, from: SocketAddr, reason: &Reason) {
+        self.witness.saw(Event::Trouble { from, reason });
     }
 
     /// A client that has spoken, until it is dropped.

@@ -17,8 +17,8 @@ use super::super::verifier::Exactly;
 
 /// The shared certificate and its key.
 pub struct Pair {
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
+    pub(super) chain: Vec<CertificateDer<'static>>,
+    pub(super) key: PrivateKeyDer<'static>,
     path: PathBuf,
 }
 

@@ -16,12 +16,11 @@ use super::super::certificate::Role;
 use super::super::failure::{distrust, tls_error};
 use super::super::socket::tune;
 use super::super::stream::Stream;
-use super::super::trouble::Kind;
 use super::client::reset;
 use super::inlet::Place;
 use super::pair::{Pair, PairError};
 use super::pour::{POUR_LEN, Poured, pour};
-use super::trouble::{Trouble, of_distrust, of_plain, too_many};
+use super::reason::{Reason, of_distrust, of_plain, too_many};
 use super::upstream::reach_plain;
 use super::{Course, Event, handshake};
 
@@ -34,7 +33,7 @@ pub(super) struct Server {
     to: HostPort,
     config: Arc<ServerConfig>,
     /// Who was refused for what, so that it is said once.
-    refused: Mutex<HashSet<(IpAddr, Kind)>>,
+    refused: Mutex<HashSet<(IpAddr, &'static str)>>,
 }
 
 impl Server {
@@ -46,9 +45,9 @@ impl Server {
     pub(super) async fn carry(&self, course: &Arc<Course>, tcp: TcpStream, from: SocketAddr, place: Place) {
         let shaken = place.hold(timeout(course.timing.handshake, self.shake_hands(course, tcp, from))).await;
         let Some(Ok(Some(mut tunnel))) = shaken else { return };
-        if let Err(trouble) = self.connect_and_pour(course, &mut tunnel, from).await {
-            course.tell(from, &trouble);
-            let line = trouble.line();
+        if let Err(reason) = self.connect_and_pour(course, &mut tunnel, from).await {
+            course.tell(from, &reason);
+            let line = reason.line();
             let said = async {
                 tunnel.write_all(line.as_bytes()).await?;
                 part(tunnel).await
@@ -75,14 +74,14 @@ impl Server {
             tracing::debug!(%from, error = error as &dyn std::error::Error, "no handshake");
             return;
         };
-        let trouble = of_distrust(&distrust, &from.ip().to_string());
+        let reason = of_distrust(&distrust, &from.ip().to_string());
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        if refused.len() < REFUSED_MAX && refused.insert((from.ip(), trouble.kind)) {
-            course.tell(from, &trouble);
+        if refused.len() < REFUSED_MAX && refused.insert((from.ip(), reason.trouble.word())) {
+            course.tell(from, &reason);
         }
     }
 
-    async fn connect_and_pour(&self, course: &Course, tunnel: &mut Stream, from: SocketAddr) -> Result<(), Trouble> {
+    async fn connect_and_pour(&self, course: &Course, tunnel: &mut Stream, from: SocketAddr) -> Result<(), Reason> {
         let _place = course.tunnels.try_acquire().map_err(|_| too_many())?;
         let mut ahead = Vec::with_capacity(POUR_LEN);
         // Whoever leaves without a byte was a probe, though one of ours.

@@ -20,9 +20,9 @@ use super::super::proxy::connect_through;
 use super::super::socket::tune;
 use super::super::stream::Stream;
 use super::super::timing::Timing;
+use super::handshake;
 use super::inlet::{LOOPBACK, is_localhost};
-use super::trouble::is_unreachable;
-use super::{handshake, trouble};
+use super::reason::{Reason, is_unreachable, of_connect};
 
 /// For all addresses together; the operator's own wrapper gives up later.
 const REACH_DEADLINE: Duration = Duration::from_secs(20);
@@ -42,10 +42,10 @@ impl Upstream {
     }
 
     /// A connection on which the peer has shown our certificate. That it believes us is known with its first bytes only.
-    pub(super) async fn reach(&self, timing: &Timing) -> Result<Stream, trouble::Trouble> {
+    pub(super) async fn reach(&self, timing: &Timing) -> Result<Stream, Reason> {
         let reached = timeout(REACH_DEADLINE, self.try_all(timing)).await;
         let reached = reached.unwrap_or_else(|_| Err(network(&self.peer(), late("connecting", REACH_DEADLINE))));
-        reached.map_err(|error| trouble::of_connect(&error))
+        reached.map_err(|error| of_connect(&error))
     }
 
     /// The other side, as it is called in sentences.
@@ -59,7 +59,7 @@ impl Upstream {
         for address in addresses(hop, timing).await? {
             match self.try_one(address, timing).await {
                 Ok(stream) => return Ok(stream),
-                Err(error @ ConnectError::Network { .. }) => failure = Some(more_hopeful(failure, error)),
+                Err(error @ ConnectError::Network { .. }) => failure = Some(further(failure, error)),
                 Err(error) => return Err(error),
             }
         }
@@ -95,7 +95,7 @@ pub(super) async fn reach_plain(to: &HostPort, timing: &Timing) -> Result<TcpStr
     for address in addresses(to, timing).await? {
         match connect(address, &to.to_string(), timing).await {
             Ok(tcp) => return Ok(tcp),
-            Err(error) => failure = Some(more_hopeful(failure, error)),
+            Err(error) => failure = Some(further(failure, error)),
         }
     }
     Err(failure.unwrap_or_else(|| no_address(to)))
@@ -116,10 +116,19 @@ async fn connect(address: SocketAddr, called: &str, timing: &Timing) -> Result<T
     }
 }
 
-/// Of two failures the one that may pass; the later one when both do, or neither.
-fn more_hopeful(earlier: Option<ConnectError>, later: ConnectError) -> ConnectError {
+/// Of the failures at two addresses the one that came further: it says more, and more that may pass. The later one when
+/// both came equally far.
+pub(super) fn further(earlier: Option<ConnectError>, later: ConnectError) -> ConnectError {
+    let steps = |error: &ConnectError| match error {
+        error if is_unreachable(error) => 0,
+        ConnectError::Network { source: NetworkError::Resolve(_) | NetworkError::Io(_), .. } => 1,
+        ConnectError::Network { .. }
+        | ConnectError::Identity { .. }
+        | ConnectError::NotTls { .. }
+        | ConnectError::Proxy { .. } => 2,
+    };
     match earlier {
-        Some(earlier) if is_unreachable(&later) && !is_unreachable(&earlier) => earlier,
+        Some(earlier) if steps(&earlier) > steps(&later) => earlier,
         Some(_) | None => later,
     }
 }

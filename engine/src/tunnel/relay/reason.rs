@@ -8,19 +8,17 @@ use std::fmt;
 use std::io;
 
 use super::super::failure::{ConnectError, Distrust, NetworkError, classify};
-use super::super::trouble::Kind;
+use super::super::port::Trouble;
+use super::super::proxy::ProxyError;
 
 /// One reason, told to a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
+pub struct Reason {
     /// What it may make of it.
-    pub kind: Kind,
+    pub trouble: Trouble,
     /// What happened and what to do, on one line.
     pub sentence: String,
 }
-
-/// Characters of a sentence; ours are shorter, and what the system adds is not ours.
-const SENTENCE_CHARS_MAX: usize = 1_000;
 
 /// What removes a certificate that only one side still has. The names are those the operator gives its Secrets.
 const STALE_SECRET: &str = "delete the stale Secret on both sides and start the migration again \
@@ -31,20 +29,19 @@ const STALE_SECRET: &str = "delete the stale Secret on both sides and start the 
 const SAME_IMAGE: &str =
     "set rsync_transfer_image_fqin to ferry's transfer image in the MigrationController of both clusters";
 
-impl Trouble {
-    pub(super) fn new(kind: Kind, sentence: impl Into<String>) -> Self {
-        let shown = |c: char| if c.is_control() { ' ' } else { c };
-        Self { kind, sentence: sentence.into().chars().take(SENTENCE_CHARS_MAX).map(shown).collect() }
+impl Reason {
+    pub(super) fn new(trouble: Trouble, sentence: impl Into<String>) -> Self {
+        Self { trouble, sentence: sentence.into() }
     }
 
     /// The line for the client, with its end.
     #[must_use]
     pub fn line(&self) -> String {
-        self.kind.line(&self.sentence)
+        self.trouble.line(&self.sentence)
     }
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.sentence)
     }
@@ -65,31 +62,32 @@ pub(super) fn is_unreachable(error: &ConnectError) -> bool {
 }
 
 /// What a client is told when its connection could not be made.
-pub(super) fn of_connect(error: &ConnectError) -> Trouble {
+pub(super) fn of_connect(error: &ConnectError) -> Reason {
     match error {
         ConnectError::Network { peer, source } => {
-            let kind = if is_unreachable(error) { Kind::Unreachable } else { Kind::Refused };
-            Trouble::new(kind, of_network(peer, source))
+            let trouble = if is_unreachable(error) { Trouble::Unreachable } else { Trouble::Refused };
+            Reason::new(trouble, of_network(peer, source))
         }
         ConnectError::Identity { peer, source } => of_distrust(source, peer),
-        ConnectError::NotTls { peer, .. } => Trouble::new(
-            Kind::Stock,
+        ConnectError::NotTls { peer, .. } => Reason::new(
+            Trouble::Stock,
             format!(
                 "{peer} does not speak TLS: the address must lead to the stunnel of the transfer pod, through a route of type passthrough"
             ),
         ),
         // What may pass at a proxy is not the proxy's no.
         ConnectError::Proxy { proxy, peer, source } if source.may_pass() => {
-            Trouble::new(Kind::Refused, format!("the proxy {proxy} did not connect us to {peer}: {source}"))
+            Reason::new(Trouble::Refused, format!("the proxy {proxy} did not connect us to {peer}: {source}"))
         }
-        ConnectError::Proxy { proxy, peer, source } => {
-            Trouble::new(Kind::Proxy, format!("the proxy {proxy} does not connect us to {peer}: {}", of_proxy(source)))
-        }
+        ConnectError::Proxy { proxy, peer, source } => Reason::new(
+            Trouble::Proxy,
+            format!("the proxy {proxy} does not connect us to {peer}: {}", of_proxy(source)),
+        ),
     }
 }
 
-fn of_proxy(source: &super::super::proxy::ProxyError) -> String {
-    use super::super::proxy::ProxyError as P;
+fn of_proxy(source: &ProxyError) -> String {
+    use ProxyError as P;
     match source {
         P::Credentials(status) => format!(
             "it wants a user name and a password, or others than it got (status {status}): set stunnel_tcp_proxy to \
@@ -115,24 +113,25 @@ fn of_network(peer: &str, source: &NetworkError) -> String {
 }
 
 /// What is said when one side does not believe the other.
-pub(super) fn of_distrust(distrust: &Distrust, peer: &str) -> Trouble {
+pub(super) fn of_distrust(distrust: &Distrust, peer: &str) -> Reason {
     match distrust {
-        Distrust::OtherTls(_) => Trouble::new(
-            Kind::Stock,
+        Distrust::OtherTls(_) => Reason::new(
+            Trouble::Stock,
             format!("the stunnel of {peer} is stock: it does not speak TLS 1.3; {SAME_IMAGE}"),
         ),
-        Distrust::NoCertificate => {
-            Trouble::new(Kind::Stock, format!("the stunnel of {peer} is stock: it showed no certificate; {SAME_IMAGE}"))
-        }
-        Distrust::UnknownAuthority => Trouble::new(
-            Kind::Refused,
+        Distrust::NoCertificate => Reason::new(
+            Trouble::Stock,
+            format!("the stunnel of {peer} is stock: it showed no certificate; {SAME_IMAGE}"),
+        ),
+        Distrust::UnknownAuthority => Reason::new(
+            Trouble::Refused,
             format!(
                 "{peer} showed a certificate of some authority, not the shared one: a router answers in its place; is \
                  the route admitted, of type passthrough, and of this name?"
             ),
         ),
-        Distrust::RefusedOurs(_) => Trouble::new(
-            Kind::Certificate,
+        Distrust::RefusedOurs(_) => Reason::new(
+            Trouble::Certificate,
             format!("{peer} refused our certificate: it holds another one; {STALE_SECRET}"),
         ),
         Distrust::OtherKey
@@ -141,28 +140,28 @@ pub(super) fn of_distrust(distrust: &Distrust, peer: &str) -> Trouble {
         | Distrust::NotYetValid { .. }
         | Distrust::WrongRole(_)
         | Distrust::Certificate(_) => {
-            Trouble::new(Kind::Certificate, format!("{peer} showed another certificate than ours; {STALE_SECRET}"))
+            Reason::new(Trouble::Certificate, format!("{peer} showed another certificate than ours; {STALE_SECRET}"))
         }
     }
 }
 
 /// What is said when a connection broke that had carried nothing back yet.
-pub(super) fn of_broken(error: &io::Error, peer: &str) -> Trouble {
+pub(super) fn of_broken(error: &io::Error, peer: &str) -> Reason {
     match classify(error, peer) {
         Some(refused) => of_connect(&refused),
         None => {
-            Trouble::new(Kind::Refused, format!("the connection to {peer} broke before anything came back: {error}"))
+            Reason::new(Trouble::Refused, format!("the connection to {peer} broke before anything came back: {error}"))
         }
     }
 }
 
 /// What is said when the plain side behind a server cannot be had.
-pub(super) fn of_plain(error: &ConnectError) -> Trouble {
+pub(super) fn of_plain(error: &ConnectError) -> Reason {
     let what = of_connect(error);
-    Trouble::new(Kind::Refused, format!("{}: does the container beside the stunnel run?", what.sentence))
+    Reason::new(Trouble::Refused, format!("{}: does the container beside the stunnel run?", what.sentence))
 }
 
 /// What is said when there are too many tunnels.
-pub(super) fn too_many() -> Trouble {
-    Trouble::new(Kind::Refused, "too many connections at the same time: try again when some have ended")
+pub(super) fn too_many() -> Reason {
+    Reason::new(Trouble::Refused, "too many connections at the same time: try again when some have ended")
 }
