@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use ferry_tests::called::{Called, stock};
-use ferry_tests::scene::within;
-use ferry_tests::{Result, bail, ensure};
+use ferry_tests::scene::{Scene, within};
+use ferry_tests::trees::Seed;
+use ferry_tests::{Context, Result, bail, ensure};
 
 /// Directories end with `/`.
 const TREE: &[&str] = &[
@@ -116,6 +117,7 @@ const PATTERNS: &[&str] = &[
     "/bar/**",
     "bar/***",
     "/bar/***",
+    "/***",
     "foo/***",
     "***",
     "bar***",
@@ -224,6 +226,33 @@ fn names(root: &Path) -> Result<BTreeSet<String>> {
     Ok(found)
 }
 
+/// What one pattern leaves out, by both; `None` when ours refuses it, and nothing was copied then.
+fn compared(scene: &Scene, called: &Called<'_>, source: &Path, pattern: &str) -> Result<Option<String>> {
+    let (ours, theirs) = (scene.path("ours"), scene.path("theirs"));
+    let option = format!("--exclude={pattern}");
+    let real = stock(scene, &["-a", &option], source, &theirs)?;
+    ensure!(real.exit == 0, "rsync ended with {} for {pattern:?}: {}", real.exit, real.stderr);
+    let done = called.rsync(&["-a", &option], source, &ours)?;
+    let followed = match done.exit {
+        0 => Some((names(&ours)?, names(&theirs)?)),
+        1 if !ours.exists() => None,
+        other => bail!("{pattern:?} ended with {other}: {}", done.text()),
+    };
+    for copy in [ours, theirs].iter().filter(|copy| copy.exists()) {
+        std::fs::remove_dir_all(copy)?;
+    }
+    Ok(followed.map(|(ours, theirs)| {
+        let only =
+            |one: &BTreeSet<String>, other: &BTreeSet<String>| one.difference(other).cloned().collect::<Vec<_>>();
+        let (more, less) = (only(&ours, &theirs), only(&theirs, &ours));
+        if more.is_empty() && less.is_empty() {
+            String::new()
+        } else {
+            format!("{pattern:?}: only ours {more:?}, only rsync's {less:?}")
+        }
+    }))
+}
+
 #[test]
 fn the_same_names_arrive_by_both_for_every_pattern() -> Result<()> {
     within(300, |scene| {
@@ -232,30 +261,75 @@ fn the_same_names_arrive_by_both_for_every_pattern() -> Result<()> {
         plant(&source)?;
         let mut wrong = Vec::new();
         for pattern in PATTERNS {
-            let (ours, theirs) = (scene.fresh("ours", ""), scene.fresh("theirs", ""));
-            let option = format!("--exclude={pattern}");
-            let real = stock(scene, &["-a", &option], &source, &theirs)?;
-            ensure!(real.exit == 0, "rsync ended with {} for {pattern:?}: {}", real.exit, real.stderr);
-            let done = called.rsync(&["-a", &option], &source, &ours)?;
-            if done.exit != 0 {
-                wrong.push(format!("{pattern:?} ended with {}: {}", done.exit, done.text()));
-                continue;
-            }
-            let (ours, theirs) = (names(&ours)?, names(&theirs)?);
-            if ours != theirs {
-                let only = |one: &BTreeSet<String>, other: &BTreeSet<String>| {
-                    one.difference(other).cloned().collect::<Vec<_>>()
-                };
-                wrong.push(format!(
-                    "{pattern:?}: only ours {:?}, only rsync's {:?}",
-                    only(&ours, &theirs),
-                    only(&theirs, &ours)
-                ));
+            let difference = compared(scene, &called, &source, pattern)?;
+            wrong.push(difference.unwrap_or_else(|| format!("{pattern:?} was refused")));
+        }
+        wrong.retain(|difference| !difference.is_empty());
+        ensure!(wrong.is_empty(), "{} patterns differ:\n{}", wrong.len(), wrong.join("\n"));
+        Ok(())
+    })
+}
+
+/// What patterns are put together from.
+const ATOMS: &[&str] = &[
+    "a",
+    "b",
+    "a",
+    "b",
+    "/",
+    "/",
+    "*",
+    "**",
+    "***",
+    "?",
+    "[ab]",
+    "[!a]",
+    "[^b-]",
+    "[]a]",
+    "[[:alpha:]]",
+    "[a-b]",
+    "\\",
+    "\\*",
+    "\\a",
+    ".",
+    "-",
+    "]",
+    "{",
+    "}",
+    ",",
+    "!",
+    "#",
+    " ",
+    "^",
+    "[",
+];
+
+#[test]
+fn patterns_that_nobody_would_write_are_followed_exactly_or_refused() -> Result<()> {
+    within(300, |scene| {
+        let called = Called::new(scene)?;
+        let source = scene.dir("source")?;
+        plant(&source)?;
+        for path in
+            ["a-b", "a/b/a", "b/a/b", "a/a/b", "a/a]b/a", "b/{a}/b", "a /b", " a/a", "b/^/-", "b/ab/ba", "a/.a/b"]
+        {
+            let path = source.join("z").join(path);
+            std::fs::create_dir_all(path.parent().context("no parent")?)?;
+            std::fs::write(path, "content")?;
+        }
+        let mut seed = Seed::new(9_000);
+        let (mut wrong, mut followed) = (Vec::new(), 0);
+        for _ in 0..100 {
+            let atoms = (0..=seed.below(5)).filter_map(|_| seed.pick(ATOMS).copied());
+            let pattern: String = atoms.collect();
+            if let Some(difference) = compared(scene, &called, &source, &pattern)? {
+                followed += 1;
+                wrong.push(difference);
             }
         }
-        if !wrong.is_empty() {
-            bail!("{} patterns differ:\n{}", wrong.len(), wrong.join("\n"));
-        }
+        wrong.retain(|difference| !difference.is_empty());
+        ensure!(wrong.is_empty(), "{} patterns differ:\n{}", wrong.len(), wrong.join("\n"));
+        ensure!(followed > 60, "only {followed} patterns were followed");
         Ok(())
     })
 }

@@ -10,11 +10,12 @@ use ferry_tests::called::{Called, SOON};
 use ferry_tests::command::{Finished, Running, run, tail};
 use ferry_tests::compare::{self, Aspect};
 use ferry_tests::fakes::{Fake, Habit};
+use ferry_tests::ferry::Ferry;
 use ferry_tests::mounts::Mount;
 use ferry_tests::place::Place;
 use ferry_tests::scene::{Scene, within};
 use ferry_tests::trees::{self, Seed};
-use ferry_tests::{Result, ensure, operator, ports};
+use ferry_tests::{Result, ensure, operator, ports, unprivileged};
 use rustix::process::Signal;
 
 const MODULE: &str = "0cc175b9c0f1b6a831c399e269772661";
@@ -397,5 +398,74 @@ fn a_daemon_that_cannot_serve_says_so_before_it_listens() -> Result<()> {
         std::fs::set_permissions(&pod.secrets, std::fs::Permissions::from_mode(0o600))?;
         let _taken = std::net::TcpListener::bind(("::", pod.port))?;
         pod.refused(&mut pod.daemon_command(&whole)?, 10, "cannot listen")
+    })
+}
+
+#[test]
+fn a_user_of_no_name_loses_what_it_must_and_ends_well() -> Result<()> {
+    within(90, |scene| {
+        let pod = Pod::new(scene)?;
+        trees::unprivileged(&pod.source, unprivileged::UID)?;
+        // A volume as a cluster prepares it: root's, a group of its own, setgid.
+        std::os::unix::fs::chown(&pod.destination, Some(0), Some(0))?;
+        std::fs::set_permissions(&pod.destination, std::fs::Permissions::from_mode(0o2775))?;
+        let name = scene.path("rsync");
+        std::os::unix::fs::symlink(unprivileged::runnable(scene, Ferry::new(scene)?.binary())?, &name)?;
+        let as_nobody = |command: &Command| {
+            let mut renamed = Command::new(&name);
+            renamed.args(command.get_args()).env("RSYNC_PASSWORD", PASSWORD);
+            unprivileged::command(&renamed)
+        };
+        let mut daemon = pod.called.start(&mut as_nobody(&pod.daemon_command(&pod.new_conf())?))?;
+        daemon.wait_for(SOON, |_, _| ports::is_listening(pod.port).then_some(()))?;
+        let lost = [Aspect::Root, Aspect::Owner, Aspect::SetId, Aspect::Devices, Aspect::Xattrs("")];
+        let options = [NEW, &["--omit-dir-times"]].concat();
+        for _ in 0..2 {
+            let done = run(scene, &mut as_nobody(&pod.client(&options, MODULE)), SOON)?;
+            ended(&done, 0)?;
+            let text = done.text();
+            ensure!(text.lines().filter(|line| line.starts_with("warning: ")).count() == 1, "{text}");
+            operator::reads_always(&text)?;
+            compare::equal_but(&pod.source, &pod.destination, &lost)?;
+        }
+        trees::everything::unreadable(&pod.source)?;
+        let done = run(scene, &mut as_nobody(&pod.client(&options, MODULE)), SOON)?;
+        ended(&done, 23)?;
+        let last = done.text().lines().last().unwrap_or_default().to_owned();
+        ensure!(last.contains(&format!("uid {}", unprivileged::UID)) && last.contains("runAsRoot"), "{last}");
+        Ok(())
+    })
+}
+
+#[test]
+fn ten_modules_of_one_daemon_at_once() -> Result<()> {
+    within(120, |scene| {
+        let pod = Pod::new(scene)?;
+        let mut conf = "auth users = root\nhosts allow = localhost\nuse chroot = no\n".to_owned();
+        for n in 0..10 {
+            let (source, destination) = (scene.dir(&format!("source/{n}"))?, scene.dir(&format!("destination/{n}"))?);
+            trees::random(&source, &mut Seed::new(8_000 + n), 60)?;
+            conf.push_str(&format!(
+                "[claim_{n}]\npath = {}\nread only = no\nsecrets file = {}\n",
+                destination.display(),
+                pod.secrets.display()
+            ));
+        }
+        let _daemon = pod.daemon(&conf)?;
+        let mut clients = Vec::new();
+        for n in 0..10 {
+            let mut command = pod.called.command("rsync");
+            command.env("RSYNC_PASSWORD", PASSWORD).args(NEW).arg(format!("{}/{n}/", pod.source.display()));
+            command.arg(format!("rsync://root@localhost:{}/claim_{n}", pod.port));
+            clients.push(pod.called.start(&mut command)?);
+        }
+        for client in clients {
+            ended(&client.finish(SOON)?, 0)?;
+        }
+        for n in 0..10 {
+            let (source, destination) = (format!("source/{n}"), format!("destination/{n}"));
+            compare::equal_but(&scene.path(&source), &scene.path(&destination), &[Aspect::Xattrs("")])?;
+        }
+        Ok(())
     })
 }

@@ -24,8 +24,10 @@ pub enum FilterError {
     /// `[` without `]`.
     #[error("the pattern {0:?} has a '[' that is not closed; write '\\[' for the character")]
     Open(String),
-    /// A range backwards, a class of characters that is unknown, or letters beyond ASCII in a class.
-    #[error("the pattern {0:?} has a class that ferry cannot follow; use characters of ASCII, or several patterns")]
+    /// A range backwards, a class of characters that is unknown, or `/` or letters beyond ASCII in a class.
+    #[error(
+        "the pattern {0:?} has a class that ferry cannot follow; use characters of ASCII without '/', or several patterns"
+    )]
     Class(String),
     /// A backslash at the end, beside a wildcard.
     #[error("the pattern {0:?} ends in a backslash that escapes nothing; remove it")]
@@ -84,7 +86,8 @@ fn pattern(text: &str) -> Result<Vec<String>, FilterError> {
     };
     let (anchored, body) = body.strip_prefix('/').map_or((false, body), |rest| (true, rest));
     if body.is_empty() {
-        return Ok(Vec::new());
+        // `/***` is everything in the root, and the root itself is never left out.
+        return Ok(if text == "/***" { vec!["/*".to_owned()] } else { Vec::new() });
     }
     let wild = body.contains(['*', '?', '[']);
     let mut pieces = if wild { pieces(body, text)? } else { body.chars().map(Piece::Plain).collect() };
@@ -163,7 +166,8 @@ fn class(chars: &mut Peekable<Chars<'_>>, whole: &str) -> Result<Piece, FilterEr
                 plain => plain,
             };
         }
-        if !low.is_ascii() || !high.is_ascii() || high < low {
+        // A '/' in a class would count among the path's, and then match none of them.
+        if !low.is_ascii() || !high.is_ascii() || high < low || low == '/' || high == '/' {
             return Err(wrong());
         }
         bytes.extend(low as u8..=high as u8);
@@ -334,6 +338,7 @@ mod tests {
     fn what_says_nothing_is_nothing_and_the_mark_clears() {
         assert_eq!(rule(""), Ok(Rule::Exclude(Vec::new())));
         assert_eq!(rule("/"), Ok(Rule::Exclude(Vec::new())));
+        assert_eq!(rule("/***"), Ok(Rule::Exclude(vec!["/*".to_owned()])));
         assert_eq!(rule("!"), Ok(Rule::Clear));
         let file = "# c\n; c\n\nfoo\r\n bar\n!";
         assert_eq!(lines(file).collect::<Vec<_>>(), ["foo", " bar", "!"]);
@@ -341,7 +346,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_followed_is_an_error_and_not_a_guess() {
-        for text in ["+ x", "a[b", "[", "[[:word:]]", "[é]", "[z-a]", "*\\", "**a**b**c**d**e**f"] {
+        for text in ["+ x", "a[b", "[", "[a/]x", "[[:word:]]", "[é]", "[z-a]", "*\\", "**a**b**c**d**e**f"] {
             let sentence = rule(text).unwrap_err().to_string();
             assert!(sentence.contains(&format!("{text:?}")), "{sentence}");
         }

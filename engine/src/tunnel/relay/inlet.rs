@@ -1,8 +1,8 @@
 //! The port of a relay: one socket for both families, bound before anything runs, and the strangers at it.
 //!
 //! A stranger has connected and said nothing yet, or has not finished its handshake. There are at most `STRANGERS_MAX` of
-//! them: one more, and the one that has been silent for longest goes, so that neither half-open connections nor slow ones
-//! keep anybody out. `localhost` listens on both families with the same one socket and closes what did not come over the
+//! them: one more waits for a place, and after a moment the one that has been a stranger for longest goes, so that neither
+//! half-open connections nor slow ones keep anybody out. `localhost` listens on both families with the same one socket and closes what did not come over the
 //! loopback.
 
 use std::collections::VecDeque;
@@ -10,14 +10,19 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener, ToSocketAddrs as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::{Duration, Instant, timeout_at};
 
 use super::super::address::{Host, HostPort};
 use super::super::listener::{listen, take};
 use crate::types::limits::STRANGERS_MAX;
+
+/// What a stranger is left when others wait: many times what a handshake takes.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// The name that means the loopback of both families, whatever a resolver says (RFC 6761, 6.3).
 pub(super) const LOCALHOST: &str = "localhost";
@@ -171,25 +176,44 @@ fn resolve(address: &HostPort) -> io::Result<SocketAddr> {
 pub(super) const LOOPBACK: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
 
 /// Who is still a stranger, the eldest first.
-#[derive(Default)]
 pub(super) struct Strangers {
-    places: VecDeque<oneshot::Sender<()>>,
+    places: VecDeque<(Instant, oneshot::Sender<()>)>,
+    free: Arc<Semaphore>,
 }
 
 /// A stranger's place. It is given up by dropping it, and taken away when others need it.
-pub(super) struct Place(oneshot::Receiver<()>);
+pub(super) struct Place {
+    lost: oneshot::Receiver<()>,
+    _free: Option<OwnedSemaphorePermit>,
+}
+
+impl Default for Strangers {
+    fn default() -> Self {
+        Self { places: VecDeque::new(), free: Arc::new(Semaphore::new(STRANGERS_MAX)) }
+    }
+}
 
 impl Strangers {
-    /// A place for one more; the eldest loses theirs when there is none left.
-    pub(super) fn let_in(&mut self) -> Place {
-        self.places.retain(|place| !place.is_closed());
-        if self.places.len() >= STRANGERS_MAX {
-            // Dropping it is what the stranger notices.
-            self.places.pop_front();
-        }
-        let (sender, receiver) = oneshot::channel();
-        self.places.push_back(sender);
-        Place(receiver)
+    /// A place for one more. Where there is none left it waits until one is given up, or until the eldest has had
+    /// [`GRACE`] and loses theirs.
+    pub(super) async fn let_in(&mut self) -> Place {
+        self.places.retain(|(_, place)| !place.is_closed());
+        let place = || Arc::clone(&self.free).acquire_owned();
+        // An error would be a semaphore that somebody closed, which nobody does.
+        let permit = match self.places.front() {
+            None => place().await.ok(),
+            Some((since, _)) => match timeout_at(*since + GRACE, place()).await {
+                Ok(permit) => permit.ok(),
+                Err(_) => {
+                    // Dropping it is what the stranger notices, and then its place is free.
+                    self.places.pop_front();
+                    place().await.ok()
+                }
+            },
+        };
+        let (sender, lost) = oneshot::channel();
+        self.places.push_back((Instant::now(), sender));
+        Place { lost, _free: permit }
     }
 }
 
@@ -199,7 +223,7 @@ impl Place {
         tokio::select! {
             biased;
             done = deed => Some(done),
-            _ = self.0 => None,
+            _ = self.lost => None,
         }
     }
 }

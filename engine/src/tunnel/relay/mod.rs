@@ -136,7 +136,7 @@ impl Relay {
         let mut strangers = Strangers::default();
         loop {
             let (tcp, peer) = inlet.take().await?;
-            let place = strangers.let_in();
+            let place = strangers.let_in().await;
             tokio::spawn(Arc::clone(&course).carry(tcp, peer, place));
         }
     }

@@ -103,15 +103,19 @@ async fn the_certificate_without_its_key_is_worth_nothing() {
 #[tokio::test]
 async fn one_stranger_too_many_costs_the_eldest_its_place() {
     let mut strangers = Strangers::default();
-    let mut places: Vec<_> = (0..STRANGERS_MAX).map(|_| strangers.let_in()).collect();
-    // Given up, and so free for another.
+    let eldest = tokio::spawn(strangers.let_in().await.hold(pending::<()>()));
+    let mut places = Vec::new();
+    for _ in 1..STRANGERS_MAX {
+        places.push(strangers.let_in().await);
+    }
+    // Given up, and so free for another at once.
     places.pop();
-    places.push(strangers.let_in());
-    let second = places.remove(1);
-    let eldest = places.remove(0);
-    let _one_more = strangers.let_in();
-    assert_eq!(timeout(SOON, eldest.hold(pending::<()>())).await.unwrap(), None);
-    assert_eq!(second.hold(ready(7)).await, Some(7));
+    places.push(strangers.let_in().await);
+    assert!(!eldest.is_finished(), "it lost its place although there was one");
+    places.push(timeout(SOON, strangers.let_in()).await.unwrap());
+    assert_eq!(timeout(SOON, eldest).await.unwrap().unwrap(), None);
+    // The others have theirs.
+    assert_eq!(places.remove(0).hold(ready(7)).await, Some(7));
 }
 
 #[test]
