@@ -257,6 +257,24 @@ fn what_another_user_cannot_keep_is_a_warning_and_what_it_cannot_read_is_a_failu
 }
 
 #[test]
+fn owners_that_were_not_asked_for_are_no_failure() -> Result<()> {
+    within(60, |scene| {
+        let called = Called::new(scene)?;
+        let (source, destination) = (scene.dir("source")?, scene.dir("destination")?);
+        let from = Place::open(&source)?;
+        from.file(b"setuid", b"s")?;
+        from.own(b"setuid", 4321, 4321)?;
+        from.mode(b"setuid", 0o4755)?;
+        let done = called.rsync(&["-a", "--no-owner", "--no-group"], &source, &destination)?;
+        ended(&done, 0)?;
+        let mode = std::fs::metadata(destination.join("setuid"))?.mode() & 0o7777;
+        ensure!(mode == 0o755, "a setuid file of another owner: {mode:o}");
+        ensure!(done.text().matches("warning: not kept: ownership").count() == 1, "{}", done.text());
+        operator::reads_always(&done.text())
+    })
+}
+
+#[test]
 fn a_signal_ends_it_with_twenty_and_the_next_run_goes_on() -> Result<()> {
     within(60, |scene| {
         let called = Called::new(scene)?;

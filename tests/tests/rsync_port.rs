@@ -376,6 +376,31 @@ fn a_full_destination_is_eleven_and_the_daemon_goes_on() -> Result<()> {
     })
 }
 
+/// The two clusters decide about their pods apart: here the source's are root and the destination's are not.
+#[test]
+fn what_a_daemon_that_is_not_root_cannot_keep_is_a_warning() -> Result<()> {
+    within(60, |scene| {
+        let pod = Pod::new(scene)?;
+        std::os::unix::fs::chown(&pod.destination, Some(unprivileged::UID), Some(0))?;
+        std::os::unix::fs::chown(&pod.secrets, Some(unprivileged::UID), Some(0))?;
+        let from = Place::open(&pod.source)?;
+        from.file(b"foreign", b"f")?;
+        from.own(b"foreign", 4321, 4321)?;
+        let name = scene.path("rsync");
+        std::os::unix::fs::symlink(unprivileged::runnable(scene, Ferry::new(scene)?.binary())?, &name)?;
+        let told = pod.daemon_command(&pod.new_conf())?;
+        let mut command = Command::new(name);
+        command.args(told.get_args());
+        let mut daemon = pod.called.start(&mut unprivileged::command(&command))?;
+        daemon.wait_for(SOON, |_, _| ports::is_listening(pod.port).then_some(()))?;
+        let done = pod.copy(&[NEW, &["--omit-dir-times"]].concat())?;
+        ended(&done, 0)?;
+        let text = done.text();
+        ensure!(text.matches("warning: not kept: ownership").count() == 1, "{text}");
+        operator::reads_always(&text)
+    })
+}
+
 #[test]
 fn a_daemon_that_cannot_serve_says_so_before_it_listens() -> Result<()> {
     within(60, |scene| {

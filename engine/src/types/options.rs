@@ -119,7 +119,8 @@ pub enum RootAttrs {
     Copy,
 }
 
-/// What a receiver permits, whatever the sender asks: the stricter side wins (engine-rules 20).
+/// What a receiver permits, whatever the sender asks: the stricter side wins (engine-rules 20). Loss alone is judged more mildly
+/// here, for the receiver's privilege is what makes most of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bounds {
     /// Nothing is ever deleted.
@@ -134,6 +135,8 @@ pub struct Bounds {
     pub no_xattrs: bool,
     /// Content bytes one session may write.
     pub quota: Option<u64>,
+    /// Kinds of loss that are no failure on this side, beside those the sender accepts.
+    pub accept_loss: LossSet,
 }
 
 impl Default for Options {
@@ -167,13 +170,28 @@ impl Options {
             (Some(asked), Some(allowed)) => Some(asked.min(allowed)),
             (asked, allowed) => asked.or(allowed),
         };
+        self.accept_loss = LossSet::from_bits(self.accept_loss.bits() | bounds.accept_loss.bits());
         self
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::LossKind;
     use super::*;
+
+    #[test]
+    fn a_receiver_accepts_more_loss_and_never_less() {
+        let set = |kind| {
+            let mut set = LossSet::default();
+            set.insert(kind);
+            set
+        };
+        let asked = Options { accept_loss: set(LossKind::Times), ..Options::default() };
+        assert_eq!(asked.clone().bounded(&Bounds::default()).accept_loss, set(LossKind::Times));
+        let milder = asked.bounded(&Bounds { accept_loss: set(LossKind::Ownership), ..Bounds::default() }).accept_loss;
+        assert!(milder.contains(LossKind::Ownership) && milder.contains(LossKind::Times));
+    }
 
     #[test]
     fn the_stricter_side_wins() {

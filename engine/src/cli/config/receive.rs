@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{ConfigError, Conflict, Volumes, refuse, state, volume, volumes};
 use crate::cli::args::{BoundsArgs, ReceiveArgs};
 use crate::tunnel::HostPort;
-use crate::types::{Bounds, StatePlace};
+use crate::types::{Bounds, LossSet, StatePlace};
 use crate::volume::places;
 
 /// How long a ticket is good for unless told.
@@ -99,5 +99,6 @@ fn bounds(args: &BoundsArgs) -> Result<Bounds, ConfigError> {
         no_setuid: args.no_setuid,
         no_xattrs: args.no_xattrs,
         quota: args.quota,
+        accept_loss: LossSet::default(),
     })
 }

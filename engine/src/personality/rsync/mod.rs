@@ -32,7 +32,7 @@ pub(super) use run::{Teller, block_on, copy, lanes, no_runtime, run_id};
 
 use super::console::result;
 use super::files;
-use crate::types::LossSet;
+use crate::types::{LossKind, LossSet, OwnerPolicy};
 
 /// Runs `rsync` with these arguments, its name left out.
 pub fn main(args: &[OsString]) -> ExitCode {
@@ -59,6 +59,10 @@ fn copied(mut copy: CopyAsked, teller: &Arc<Teller>) -> ExitCode {
     }
     let accepted = ending::accepted(run::user()).bits() | copy.options.accept_loss.bits();
     copy.options.accept_loss = LossSet::from_bits(accepted);
+    if copy.options.owner == OwnerPolicy::Ignore {
+        // Owners were not asked for; setuid bits that go with one stay off another's file, and are told of.
+        copy.options.accept_loss.insert(LossKind::Ownership);
+    }
     if let Err(ending) = read_excludes(&mut copy) {
         return teller.end(&ending);
     }

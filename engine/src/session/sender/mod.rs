@@ -35,7 +35,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use crate::tunnel::{self, Connector, Meter, Pace, PortConnector, Stream, memory_pair};
-use crate::types::{ChownTo, Compress, Options, Outcome, RunId, Shape, SourceInstance, VolumeName, WireCount, limits};
+use crate::types::{
+    ChownTo, Compress, LossSet, Options, Outcome, RunId, Shape, SourceInstance, VolumeName, WireCount, limits,
+};
 use crate::volume::Volume;
 use crate::wire::Report;
 
@@ -284,7 +286,8 @@ fn conclude(job: &SendVolume, report: &Report) -> VolumeReport {
     if !session::is_an_end(report.outcome) || report.outcome == Outcome::SafetyHalt {
         return tally.report(job.name.as_str(), report.outcome, Some(report.text.clone()));
     }
-    let (ours, text) = tally.outcome(job.options.accept_loss);
+    // What of the loss is a failure the receiver has judged, by what was asked and by what its own side accepts.
+    let (ours, text) = tally.outcome(LossSet::from_bits(u8::MAX));
     let outcome = ours.max(report.outcome);
     let text = text.or_else(|| (!report.text.is_empty()).then(|| report.text.clone()));
     tally.report(job.name.as_str(), outcome, text)
