@@ -16,7 +16,7 @@ use super::report::{Ending, Side};
 use super::summary;
 use crate::session::{self, Dial, Door, Progress, ReceiveRun, RunReport, SendRun, Stop};
 use crate::tunnel::{self, Acceptor, Connector, HostPort, Identity, Role, Target};
-use crate::types::{Bounds, Compress, Options, Outcome, RootAttrs, StatePlace, VolumeName};
+use crate::types::{Bounds, Compress, Options, Outcome, Restless, RootAttrs, StatePlace, VolumeName};
 
 /// The name in the receiver's certificate.
 const HOST: &str = "localhost";
@@ -102,6 +102,7 @@ impl Route {
             lanes: crossing.lanes,
             lanes_max: crossing.lanes,
             compress: Compress::Auto,
+            restless: Restless::default(),
             retry_for: RETRY_FOR,
             bwlimit: None,
             dial: Dial::Tunnel(Arc::new(self.connector)),

@@ -10,7 +10,7 @@ use super::job::{self, Failure, Job};
 use super::report::Side;
 use crate::session::{self, Dial, RunReport, SendRun};
 use crate::tunnel::{Connector, Identity, Role};
-use crate::types::Exit;
+use crate::types::{Exit, Restless};
 
 /// Sends; `environment` is the value of `FERRY_TICKET`.
 pub fn run(args: &SendArgs, environment: Option<String>, console: &Arc<Console>) -> Exit {
@@ -36,6 +36,7 @@ fn send(job: &Job<'_>, config: SendConfig) -> Result<RunReport, Failure> {
         lanes: transfer.lanes,
         lanes_max: transfer.lanes_max,
         compress: transfer.compress,
+        restless: Restless::default(),
         retry_for: config.retry_for,
         bwlimit: transfer.bwlimit.and_then(std::num::NonZeroU64::new),
         dial: Dial::Tunnel(Arc::new(connector)),

@@ -136,6 +136,7 @@ mod tests {
             loss: LossCounts::default(),
             notes: Vec::new(),
             items: 0,
+            unsettled: 0,
             elapsed: Duration::from_secs(2),
         };
         let (run, elapsed) = (RunId::new("r").unwrap(), Duration::from_secs(2));

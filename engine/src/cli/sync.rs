@@ -8,7 +8,7 @@ use super::console::Console;
 use super::report::Side;
 use super::{items, job};
 use crate::session::{self, SyncRun};
-use crate::types::Exit;
+use crate::types::{Exit, Restless};
 
 /// Copies.
 pub fn run(args: &SyncArgs, console: &Arc<Console>) -> Exit {
@@ -25,6 +25,7 @@ pub fn run(args: &SyncArgs, console: &Arc<Console>) -> Exit {
             one_file_system: transfer.one_file_system,
             lanes: transfer.lanes,
             compress: transfer.compress,
+            restless: Restless::default(),
             bwlimit: transfer.bwlimit.and_then(std::num::NonZeroU64::new),
         };
         job.drive(|progress, stop| async move { Ok(session::sync(run, progress, stop).await) })

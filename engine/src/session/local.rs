@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use crate::tunnel::{Meter, Pace};
-use crate::types::{ChownTo, Compress, Options, Outcome, RunId, StatePlace, VolumeName, WireCount};
+use crate::types::{ChownTo, Compress, Options, Outcome, Restless, RunId, StatePlace, VolumeName, WireCount};
 use crate::volume::Volume;
 
 use super::progress::{Phase, Progress};
@@ -41,6 +41,8 @@ pub struct SyncRun {
     pub compress: Compress,
     /// Bytes a second between the two halves.
     pub bwlimit: Option<NonZeroU64>,
+    /// What becomes of files that never hold still.
+    pub restless: Restless,
     /// Takes the changes of a dry run.
     pub on_item: Option<ItemSink>,
 }
@@ -79,6 +81,7 @@ pub async fn sync(run: SyncRun, progress: Arc<Progress>, stop: Stop) -> RunRepor
         lanes: run.lanes,
         lanes_max: run.lanes,
         compress: if run.compress == Compress::Auto { Compress::Off } else { run.compress },
+        restless: run.restless,
         retry_for: Duration::ZERO,
         dial: Dial::Memory(door),
         meter: Arc::new(Meter::default()),

@@ -69,6 +69,9 @@ pub struct VolumeReport {
     pub notes: Vec<String>,
     /// Dry run: how many changes would be made.
     pub items: u64,
+    /// Of the problems, those of paths that changed while they were read and are at the destination in some state, which the
+    /// next run tells from the source's.
+    pub unsettled: u64,
     /// From the beginning of its first session to the end of its last.
     pub elapsed: Duration,
 }
@@ -94,6 +97,8 @@ pub struct Tally {
     /// Dry run: entries of the source that would be made or changed.
     pub(crate) stale: AtomicU64,
     pub(crate) differences: AtomicU64,
+    /// Of the problems, those of paths that changed while they were read and are at the destination in some state.
+    pub(crate) unsettled: AtomicU64,
     /// When the first session began and when the tally was last touched.
     times: Mutex<Option<(Instant, Instant)>>,
     problems: Mutex<Problems>,
@@ -125,6 +130,7 @@ impl Tally {
         self.differences.store(0, Relaxed);
         self.items.store(0, Relaxed);
         self.unlooked.store(0, Relaxed);
+        self.unsettled.store(0, Relaxed);
     }
 
     /// The problems so far.
@@ -258,6 +264,7 @@ impl Tally {
             loss: self.loss(),
             notes: lock(&self.notes).clone(),
             items: self.items.load(Relaxed),
+            unsettled: self.unsettled.load(Relaxed),
             elapsed,
         }
     }

@@ -388,7 +388,7 @@ impl Walk<'_> {
 fn content_of(dir: &Arc<Dir>, name: &Name, status: &Status) -> Result<SourceFile, String> {
     match dir.open_source_file(name, status) {
         Ok(Opened::File(file)) => Ok(file),
-        Ok(Opened::Changed | Opened::Vanished) => Err("it changed while it was compared".to_owned()),
+        Ok(Opened::Changed(_) | Opened::Vanished) => Err("it changed while it was compared".to_owned()),
         Err(error) => Err(error.to_string()),
     }
 }

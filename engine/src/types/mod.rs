@@ -20,7 +20,9 @@ pub use entry::{Content, Device, Entry, EntryKind, FileContent, Mode, Owner, Xat
 pub use ids::{BatchId, DirId, EntryIndex, Epoch, LinkGroup, RunId, SegmentIndex, SourceInstance, Token, Vantage};
 pub use loss::{LossCounts, LossKind, LossSet};
 pub use name::{Escaped, Name, NameError, RelPath, VolumeName};
-pub use options::{Bounds, ChownTo, Compress, Options, OwnerPolicy, RootAttrs, SelinuxPolicy, StatePlace, ZstdLevel};
+pub use options::{
+    Bounds, ChownTo, Compress, Options, OwnerPolicy, Restless, RootAttrs, SelinuxPolicy, StatePlace, ZstdLevel,
+};
 pub use outcome::{BytesCount, Cause, EntriesCount, Exit, Outcome, WireCount};
 pub use problem::{Problem, Problems, Stage};
 pub use shape::Shape;

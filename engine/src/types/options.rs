@@ -139,6 +139,16 @@ pub struct Bounds {
     pub accept_loss: LossSet,
 }
 
+/// What a sender does with a file that does not hold still in any pass.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Restless {
+    /// The destination keeps what it has of it.
+    #[default]
+    Leave,
+    /// It is sent as it is found in the last pass, and at the destination shows itself as unlike the source's.
+    Take,
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {

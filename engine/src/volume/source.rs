@@ -31,8 +31,8 @@ pub enum Stability {
 pub enum Opened {
     /// It is what was scanned.
     File(SourceFile),
-    /// It is something else, or was changed since.
-    Changed,
+    /// It is something else, or the same file and was changed since: then it can be read as it is now.
+    Changed(Option<SourceFile>),
     /// There is no such entry any more.
     Vanished,
 }
@@ -90,6 +90,26 @@ impl Dir {
         Ok(stability)
     }
 
+    /// Appends what the file `scanned` holds now, in one read, whether it holds still or not. `false`, and nothing is appended, when
+    /// it is another file or has more than `room` bytes.
+    ///
+    /// # Errors
+    /// When it cannot be opened or read.
+    pub fn read_as_found(&self, name: &Name, scanned: &Status, room: usize, into: &mut Vec<u8>) -> Result<bool, Error> {
+        let Ok(file) = self.open_content(name)? else { return Ok(false) };
+        let found = Status::of_content(&file)?;
+        if found.identity != scanned.identity || found.kind != scanned.kind {
+            return Ok(false);
+        }
+        let start = into.len();
+        let read = read_up_to(&file, room.saturating_add(1), into);
+        let fits = matches!(read, Ok(len) if len <= room);
+        if !fits {
+            into.truncate(start);
+        }
+        read.map(|_| fits)
+    }
+
     /// Opens `name` to be read in pieces. Waits one clock tick at most, for a file that was changed within the last one.
     ///
     /// # Errors
@@ -99,14 +119,16 @@ impl Dir {
         let descriptor = match self.open_content(name)? {
             Ok(descriptor) => descriptor,
             Err(Stability::Vanished) => return Ok(Opened::Vanished),
-            Err(Stability::Changed | Stability::AsScanned) => return Ok(Opened::Changed),
+            Err(Stability::Changed | Stability::AsScanned) => return Ok(Opened::Changed(None)),
         };
-        if !scanned.has_content() || !scanned.is_unchanged(&Status::of_content(&descriptor)?) {
-            return Ok(Opened::Changed);
+        let now = Status::of_content(&descriptor)?;
+        if !scanned.has_content() || now.kind != scanned.kind || now.identity != scanned.identity {
+            return Ok(Opened::Changed(None));
         }
         // Only advice: a file system that takes none reads as well.
         let _ = rustix::fs::fadvise(&descriptor, 0, None, Advice::Sequential);
-        Ok(Opened::File(SourceFile { descriptor, scanned: *scanned }))
+        let source = SourceFile { descriptor, scanned: *scanned };
+        Ok(if scanned.is_unchanged(&now) { Opened::File(source) } else { Opened::Changed(Some(source)) })
     }
 
     /// Opens `name` for reading; the inner `Err` says what became of it.

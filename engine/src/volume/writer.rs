@@ -313,6 +313,20 @@ impl FileWriter {
         drop(self);
     }
 
+    /// [`Self::abandon`] for the file `name`: one that was made and got nothing is removed.
+    pub fn abandon_empty(self, name: &Name) {
+        let made = || Status::of_open(&self.file).map(|made| made.identity).ok();
+        let stands = || self.dir.status_of(name).ok().flatten().map(|stands| stands.identity);
+        if matches!(self.shape, Shape::Created { .. })
+            && !self.changed.load(Ordering::Acquire)
+            && made().is_some_and(|made| stands() == Some(made))
+            && let Ok(descriptor) = self.dir.descriptor()
+        {
+            // What stays behind is empty and looks unlike the source's.
+            let _ = rustix::fs::unlinkat(&descriptor, name.as_bytes(), AtFlags::empty());
+        }
+    }
+
     fn old_len(&self) -> u64 {
         match self.shape {
             Shape::InPlace { old_len: len, .. } | Shape::Device { len } => len,

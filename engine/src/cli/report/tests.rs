@@ -33,6 +33,7 @@ fn volume(name: &str, outcome: Outcome) -> VolumeReport {
         loss: LossCounts::default(),
         notes: Vec::new(),
         items: 0,
+        unsettled: 0,
         elapsed: Duration::from_millis(1200),
     }
 }

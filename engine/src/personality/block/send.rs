@@ -9,7 +9,7 @@ use crate::personality::rsync::{Code, Ending, Teller, copy, lanes, run_id};
 use crate::session::{self, Dial, Progress, RunReport, SendRun, Stop, Tally};
 use crate::tunnel::{Errand, ErrandError, HostPort, PortConnector, PortTarget};
 use crate::types::{
-    Cause, Compress, LossKind, LossSet, Options, Outcome, OwnerPolicy, RunId, WireCount, limits::LANES_MAX,
+    Cause, Compress, LossKind, LossSet, Options, Outcome, OwnerPolicy, Restless, RunId, WireCount, limits::LANES_MAX,
 };
 
 /// Time without progress before the network is given up. The end of this container would be the end of the migration.
@@ -65,6 +65,7 @@ async fn send(asked: &BlockArgs, id: RunId, proxy: HostPort, (progress, stop): (
         lanes: lanes(),
         lanes_max: LANES_MAX as u8,
         compress: Compress::Auto,
+        restless: Restless::default(),
         retry_for: RETRY_FOR,
         bwlimit: None,
         dial: Dial::Port(PortConnector::new(target)),

@@ -13,7 +13,7 @@ use super::run::{self, Teller};
 use crate::personality::files;
 use crate::session::{self, Dial, SendRun};
 use crate::tunnel::{Host, HostPort, Module, Password, PortConnector, PortTarget};
-use crate::types::limits;
+use crate::types::{Restless, limits};
 use crate::volume::places;
 
 /// Time without progress before the network is given up.
@@ -48,6 +48,7 @@ fn prepare(copy: CopyAsked, remote: Remote, teller: &Arc<Teller>) -> Result<Send
         lanes: run::lanes(),
         lanes_max: limits::LANES_MAX as u8,
         compress: copy.compress,
+        restless: Restless::Take,
         retry_for: RETRY_FOR,
         bwlimit: copy.bwlimit,
         dial: Dial::Port(PortConnector::new(target)),

@@ -97,6 +97,9 @@ impl Ending {
                 notes: Vec::new(),
             };
         };
+        // A living source is what a stage copies: rsync takes what it finds there and ends well, and so do we where some state of
+        // everything is at the destination and the next run will tell it from the source's.
+        let code = if is_only_unsettled(volume, user) { Code::Clean } else { code };
         Self { code, text: text(code, volume, user), notes: notes(volume, user) }
     }
 
@@ -124,6 +127,13 @@ pub fn accepted(user: User) -> LossSet {
         unprivileged.into_iter().for_each(|kind| accepted.insert(kind));
     }
     accepted
+}
+
+fn is_only_unsettled(volume: &VolumeReport, user: User) -> bool {
+    volume.outcome == Outcome::Problems
+        && volume.unsettled > 0
+        && volume.unsettled == volume.problems.total()
+        && accepted(user).covers(&volume.loss)
 }
 
 fn code(outcome: Outcome, cause: Option<Cause>) -> Code {
@@ -189,6 +199,10 @@ fn notes(volume: &VolumeReport, user: User) -> Vec<String> {
         volume.loss.iter().map(|(kind, count)| format!("{} of {count} entries", kind.word())).collect();
     if !lost.is_empty() {
         notes.push(format!("warning: not kept: {} (uid {} gid {})", lost.join(", "), user.uid, user.gid));
+    }
+    if volume.unsettled > 0 {
+        let count = volume.unsettled;
+        notes.push(format!("warning: {count} paths changed while they were copied; the next run copies them again"));
     }
     if volume.entries.vanished > 0 {
         notes.push(format!("warning: {} files vanished before they could be copied", volume.entries.vanished));

@@ -11,7 +11,7 @@ use super::ending::{Code, Ending};
 use super::run::{self, Teller};
 use crate::personality::files::shown;
 use crate::session::{self, SyncRun};
-use crate::types::StatePlace;
+use crate::types::{Restless, StatePlace};
 use crate::volume::places::{self, Found};
 
 /// Copies.
@@ -34,6 +34,7 @@ pub fn run(copy: CopyAsked, place: &Path, teller: &Arc<Teller>) -> ExitCode {
         one_file_system: copy.one_file_system,
         lanes: run::lanes(),
         compress: copy.compress,
+        restless: Restless::Take,
         bwlimit: copy.bwlimit,
     };
     run::copy(teller, |progress, stop| session::sync(run, progress, stop))

@@ -468,7 +468,7 @@ impl Writer {
             }
             Some(writer) if whole => receiving.finish_file(batch, plan, writer),
             Some(writer) => {
-                writer.abandon();
+                writer.abandon_empty(&plan.entry.name);
                 receiving.file_failed(plan.entry.link, Failure::Problem)
             }
             None => receiving.file_failed(plan.entry.link, Failure::Problem),

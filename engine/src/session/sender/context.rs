@@ -12,7 +12,7 @@ use crate::session::progress::Progress;
 use crate::session::report::Tally;
 use crate::tunnel::Outbox;
 use crate::types::{
-    ChownTo, Compress, LeafKey, Moment, Options, Problem, Problems, RelPath, SessionKey, Stage, limits,
+    ChownTo, Compress, LeafKey, Moment, Options, Problem, Problems, RelPath, Restless, SessionKey, Stage, limits,
 };
 use crate::volume::Volume;
 use crate::wire::Message;
@@ -44,6 +44,10 @@ pub struct Sending {
     pub book: Book,
     pub work: WorkQueue,
     pub changed: ChangedPaths,
+    /// What becomes of files that never hold still.
+    pub restless: Restless,
+    /// No further pass follows, and what does not hold still is taken as it is found.
+    pub last_chance: AtomicBool,
     /// Nanoseconds that the reading threads have waited for room to send, all together.
     pub waited_ns: AtomicU64,
     /// What the receiver met.
@@ -85,22 +89,29 @@ impl Sending {
     }
 }
 
+/// One of them: where, at which stage, and its sentence should it become a problem.
+type ChangedPath = (RelPath, Stage, &'static str);
+
 /// Paths that changed while they were listed or read: reason for another pass, and problems if there is none.
 #[derive(Debug, Default)]
 pub struct ChangedPaths(Mutex<Changed>);
 
 #[derive(Debug, Default)]
 struct Changed {
-    kept: Vec<(RelPath, Stage, &'static str)>,
+    kept: Vec<ChangedPath>,
     total: u64,
+    /// Of them, those the destination has in some state.
+    at_hand: u64,
     vanished: u64,
 }
 
 impl ChangedPaths {
-    /// One more path; `cause` is its sentence should it become a problem.
-    pub fn push(&self, path: RelPath, stage: Stage, cause: &'static str) {
+    /// One more path; `cause` is its sentence should it become a problem. `at_hand`: the destination gets some state of it,
+    /// which the next run tells from the source's.
+    pub fn push(&self, path: RelPath, stage: Stage, cause: &'static str, at_hand: bool) {
         let mut changed = lock(&self.0);
         changed.total += 1;
+        changed.at_hand += u64::from(at_hand);
         if changed.kept.len() < limits::PROBLEMS_KEPT_MAX {
             changed.kept.push((path, stage, cause));
         }
@@ -122,10 +133,10 @@ impl ChangedPaths {
         *lock(&self.0) = Changed::default();
     }
 
-    /// The paths kept, and how many there are beyond them.
-    pub fn take(&self) -> (Vec<(RelPath, Stage, &'static str)>, u64) {
+    /// The paths kept, how many there are beyond them, and whether the destination has some state of each.
+    pub fn take(&self) -> (Vec<ChangedPath>, u64, bool) {
         let changed = std::mem::take(&mut *lock(&self.0));
         let beyond = changed.total.saturating_sub(changed.kept.len() as u64);
-        (changed.kept, beyond)
+        (changed.kept, beyond, changed.at_hand == changed.total)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use crate::delta::{Known, SegmentLeaves};
@@ -38,6 +38,8 @@ pub struct LargeFile {
     opening: OnceLock<Opening>,
     state: Mutex<FileState>,
     segments_left: AtomicU64,
+    /// No part of it was missed.
+    read_to_the_end: AtomicBool,
 }
 
 /// Leaves that came.
@@ -75,6 +77,7 @@ impl LargeFile {
             opening: OnceLock::new(),
             state: Mutex::new(FileState::AsScanned),
             segments_left: AtomicU64::new(segments),
+            read_to_the_end: AtomicBool::new(false),
         }
     }
 
@@ -149,12 +152,18 @@ impl LargeFile {
             return None;
         }
         if let Some(Opening::Open(source)) = self.opening.get() {
+            self.read_to_the_end.store(!self.is_spoiled(), Ordering::Relaxed);
             match source.stability() {
                 Ok(Stability::AsScanned) => {}
                 Ok(Stability::Changed | Stability::Vanished) | Err(_) => self.spoil(FileState::Changed),
             }
         }
         Some(*lock(&self.state))
+    }
+
+    /// Whether all of it was read, whatever else became of it.
+    pub fn was_read(&self) -> bool {
+        self.read_to_the_end.load(Ordering::Relaxed)
     }
 
     /// Whether the file can no longer arrive as scanned.

@@ -36,7 +36,7 @@ use tokio::sync::mpsc;
 
 use crate::tunnel::{self, Connector, Meter, Pace, PortConnector, Stream, memory_pair};
 use crate::types::{
-    ChownTo, Compress, LossSet, Options, Outcome, RunId, Shape, SourceInstance, VolumeName, WireCount, limits,
+    ChownTo, Compress, LossSet, Options, Outcome, Restless, RunId, Shape, SourceInstance, VolumeName, WireCount, limits,
 };
 use crate::volume::Volume;
 use crate::wire::Report;
@@ -81,6 +81,8 @@ pub struct SendRun {
     pub bwlimit: Option<NonZeroU64>,
     /// Where to.
     pub dial: Dial,
+    /// What becomes of files that never hold still.
+    pub restless: Restless,
     /// Takes the changes of a dry run.
     pub on_item: Option<ItemSink>,
 }
@@ -97,6 +99,7 @@ pub struct SendVolume {
     pub lanes: u8,
     pub lanes_max: u8,
     pub compress: Compress,
+    pub restless: Restless,
     pub retry_for: Duration,
     pub dial: Dial,
     pub meter: Arc<Meter>,
@@ -158,6 +161,7 @@ pub async fn send(run: SendRun, progress: Arc<Progress>, stop: Stop) -> RunRepor
             lanes: run.lanes,
             lanes_max: run.lanes_max,
             compress: run.compress,
+            restless: run.restless,
             retry_for: run.retry_for,
             dial: run.dial.clone(),
             meter: Arc::clone(&meter),

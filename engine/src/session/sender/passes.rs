@@ -13,7 +13,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use crate::session::error::SessionError;
 use crate::session::fate::{Ended, LOOK_AGAIN};
 use crate::session::progress::Phase;
-use crate::types::{Moment, Stage, limits};
+use crate::types::{Moment, Restless, Stage, limits};
 use crate::volume::moment;
 use crate::wire::{Message, Pass, PassEnd, PassKind, Report, RootEntry};
 
@@ -67,6 +67,8 @@ impl Passes {
         let verifies = self.sending.options.verify && !self.sending.options.dry_run;
         let mut repeated = 0;
         loop {
+            let last = repeated >= limits::REPEATED_PASSES_MAX && self.sending.restless == Restless::Take;
+            self.sending.last_chance.store(last, Relaxed);
             let again = match self.pass(PassKind::Transfer, !verifies)? {
                 Reply::PassDone { again } => again,
                 Reply::Report(report) => return Ok(self.part(*report)),
@@ -80,6 +82,7 @@ impl Passes {
         }
         let listed = self.baseline();
         self.report_changed();
+        self.sending.last_chance.store(false, Relaxed);
         if verifies {
             self.sending.progress.enter(Phase::Verifying);
             self.pass(PassKind::Verify, false)?;
@@ -174,13 +177,18 @@ impl Passes {
 
     /// What changed and will not be looked at again is a problem now.
     fn report_changed(&self) {
-        let (paths, beyond) = self.sending.changed.take();
+        let (paths, beyond, at_hand) = self.sending.changed.take();
+        let tally = &self.sending.tally;
+        let before = tally.problems_total();
         for (path, stage, cause) in paths {
             self.sending.problem(path, stage, cause);
         }
         if beyond > 0 {
             let cause = format!("{beyond} more paths changed while they were read");
             self.sending.problem(crate::types::RelPath::root(), Stage::Read, cause);
+        }
+        if at_hand {
+            tally.add(|t| &t.unsettled, tally.problems_total().saturating_sub(before));
         }
     }
 

@@ -101,9 +101,15 @@ impl Reader {
         match read {
             Ok(Stability::AsScanned) => match u32::try_from(len) {
                 Ok(len) => return PackItem::Whole(len),
-                Err(_) => self.changed(batch, file),
+                Err(_) => self.changed(batch, file, false),
             },
-            Ok(Stability::Changed) => self.changed(batch, file),
+            Ok(Stability::Changed) => {
+                if let Some(len) = self.read_as_found(batch, file, contents) {
+                    self.changed(batch, file, true);
+                    return PackItem::Whole(len);
+                }
+                self.changed(batch, file, false);
+            }
             Ok(Stability::Vanished) => {
                 contents.truncate(before);
                 self.vanished();
@@ -119,11 +125,25 @@ impl Reader {
         PackItem::Changed
     }
 
-    fn changed(&self, batch: &SentBatch, file: &SentFile) {
+    /// When no further pass follows: what a small file holds now, though it is not what was scanned. It arrives under the time
+    /// that was scanned. A tick has passed since then, so every later write gives the source another one, and the next run
+    /// looks at it again.
+    fn read_as_found(&self, batch: &SentBatch, file: &SentFile, contents: &mut Vec<u8>) -> Option<u32> {
+        if !self.sending.last_chance.load(Relaxed) {
+            return None;
+        }
+        let before = contents.len();
+        let room = limits::DATA_LEN_MAX.saturating_sub(before).min(limits::PACKED_FILE_LEN_MAX as usize);
+        let found = batch.dir.read_as_found(&file.name, &file.status, room, contents).unwrap_or(false);
+        if found { u32::try_from(contents.len() - before).ok() } else { None }
+    }
+
+    fn changed(&self, batch: &SentBatch, file: &SentFile, at_hand: bool) {
         self.sending.changed.push(
             path(batch, file),
             Stage::Read,
             "it changed while it was read; run again when it is quiet",
+            at_hand,
         );
     }
 
@@ -232,7 +252,7 @@ impl Reader {
 
     fn end(&self, file: &LargeFile, state: FileState) -> Result<(), Ended> {
         match (state, file.file()) {
-            (FileState::Changed, Some(of)) => self.changed(&file.batch, of),
+            (FileState::Changed, Some(of)) => self.changed(&file.batch, of, file.was_read()),
             (FileState::Vanished, _) => self.vanished(),
             (FileState::AsScanned | FileState::Unreadable, _) | (FileState::Changed, None) => {}
         }
@@ -245,7 +265,11 @@ impl Reader {
         let Some(of) = file.file() else { return Opening::Failed };
         match file.batch.dir.open_source_file(&of.name, &of.status) {
             Ok(Opened::File(source)) => return Opening::Open(source),
-            Ok(Opened::Changed) => file.spoil(FileState::Changed),
+            // As much as it had when it was scanned is read; at its end it is found to have changed, and marked there.
+            Ok(Opened::Changed(Some(source))) if self.sending.last_chance.load(Relaxed) => {
+                return Opening::Open(source);
+            }
+            Ok(Opened::Changed(_)) => file.spoil(FileState::Changed),
             Ok(Opened::Vanished) => file.spoil(FileState::Vanished),
             Err(error) => {
                 file.spoil(FileState::Unreadable);

@@ -202,7 +202,8 @@ impl<'a> Scan<'a> {
         let unchanged = level.listing.take().is_some_and(|listing| listing.finish() == ListingEnd::Complete);
         if !unchanged {
             let cause = "the directory changed while it was listed; run again when it is quiet";
-            self.sending.changed.push(level.dir.path(), Stage::Scan, cause);
+            // What was there all the time was listed, and nothing is deleted for what was not.
+            self.sending.changed.push(level.dir.path(), Stage::Scan, cause, true);
         }
         if unchanged && level.complete { ListEnd::Complete } else { ListEnd::Incomplete }
     }

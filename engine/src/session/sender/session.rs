@@ -74,6 +74,8 @@ pub async fn run(job: &SendVolume) -> Result<Report, SessionError> {
         book: Book::default(),
         work: WorkQueue::new(&fate),
         changed: ChangedPaths::default(),
+        restless: job.restless,
+        last_chance: AtomicBool::new(false),
         waited_ns: AtomicU64::new(0),
         peer: Mutex::default(),
         reported: AtomicBool::new(false),

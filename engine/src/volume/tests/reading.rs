@@ -47,7 +47,7 @@ fn a_file_that_is_no_longer_what_was_scanned_is_not_read() {
         assert_eq!(read(&scratch, "f", &scanned), (expected, b"before".to_vec()), "{change}");
         match scratch.root().open_source_file(&name("f"), &scanned).unwrap() {
             Opened::File(_) => panic!("{change} was opened"),
-            Opened::Changed => assert_ne!(change, "gone"),
+            Opened::Changed(_) => assert_ne!(change, "gone"),
             Opened::Vanished => assert_eq!(change, "gone"),
         }
         let _ = std::fs::remove_file(scratch.path("f"));

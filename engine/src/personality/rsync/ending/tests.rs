@@ -43,6 +43,29 @@ fn the_table_of_exit_codes() {
 }
 
 #[test]
+fn what_changed_while_it_was_copied_is_a_warning_when_it_is_all_there_is() {
+    let ending = |tally: &Tally, problems: u64| {
+        for number in 0..problems {
+            let path = RelPath::from_bytes(format!("log {number}").as_bytes()).unwrap();
+            tally.problem(Problem::new(path, Stage::Read, "it changed while it was read"));
+        }
+        Ending::of(&report(Outcome::Problems, None, Some("finished with problems"), tally), ROOT)
+    };
+    let tally = Tally::default();
+    tally.add(|t| &t.unsettled, 2);
+    let well = ending(&tally, 2);
+    assert_eq!((well.code, well.error()), (Code::Clean, None));
+    assert!(well.notes.iter().any(|note| note.starts_with("warning: 2 paths changed")), "{:?}", well.notes);
+    // One problem more than that, or something lost, and it is none.
+    assert_eq!(ending(&tally, 3).code, Code::Partial);
+    let tally = Tally::default();
+    tally.add(|t| &t.unsettled, 1);
+    tally.lost(LossKind::Ownership);
+    assert_eq!(ending(&tally, 1).code, Code::Partial);
+    assert_eq!(ending(&Tally::default(), 1).code, Code::Partial);
+}
+
+#[test]
 fn a_clean_run_has_nothing_to_say_but_what_was_not_kept() {
     let tally = Tally::default();
     tally.lost(LossKind::Ownership);
