@@ -240,7 +240,7 @@ fn stock_rsync_on_either_side_is_named_at_once() -> Result<()> {
         ]);
         let _stock = pod.called.start(&mut command)?;
         ports::await_listener(pod.port, SOON)?;
-        pod.refused(&mut pod.client(NEW, MODULE), 2, "the other side's transfer image is stock rsync")?;
+        pod.refused(&mut pod.client(NEW, MODULE), 2, "the destination's transfer image is stock rsync")?;
         ensure!(std::fs::read_dir(&pod.destination)?.next().is_none(), "something arrived");
         Ok(())
     })

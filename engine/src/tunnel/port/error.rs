@@ -60,7 +60,7 @@ pub enum PortError {
         seconds: u64,
     },
     /// A stock rsync answered. Final.
-    #[error("the other side's transfer image is stock rsync: set the same ferry image on both clusters")]
+    #[error("the destination's transfer image is stock rsync: set the same ferry image on both clusters")]
     Stock,
     /// Something that is neither. Final.
     #[error("{peer} is no rsync port: it answered with something else")]
