@@ -48,8 +48,8 @@ pub enum PortError {
     Broken {
         /// The address.
         peer: String,
-        /// Why, when something is known.
-        source: Option<io::Error>,
+        /// How, when it was no orderly end. No part of the sentence: a closed port ends some connections and resets others.
+        how: Option<io::Error>,
     },
     /// Nothing came in time.
     #[error("{peer} did not answer within {seconds} s")]
