@@ -173,8 +173,8 @@ impl PortConnector {
         self.target.address.to_string()
     }
 
-    fn broken(&self, source: Option<io::Error>) -> PortError {
-        PortError::Broken { peer: self.peer(), source }
+    fn broken(&self, how: Option<io::Error>) -> PortError {
+        PortError::Broken { peer: self.peer(), how }
     }
 }
 
