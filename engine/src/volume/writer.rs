@@ -313,15 +313,31 @@ impl FileWriter {
         drop(self);
     }
 
-    /// [`Self::abandon`] for the file `name`: one that was made and got nothing is removed.
-    pub fn abandon_empty(self, name: &Name) {
-        let made = || Status::of_open(&self.file).map(|made| made.identity).ok();
-        let stands = || self.dir.status_of(name).ok().flatten().map(|stands| stands.identity);
-        if matches!(self.shape, Shape::Created { .. })
-            && !self.changed.load(Ordering::Acquire)
-            && made().is_some_and(|made| stands() == Some(made))
-            && let Ok(descriptor) = self.dir.descriptor()
-        {
+    /// Gives up on the file `name` of a source that may be written to at this moment: what was written is marked beside `mtime`,
+    /// the source's as scanned, for the time of writing could be the one that the source gets, too. A file that was made and
+    /// got nothing is removed.
+    ///
+    /// # Errors
+    /// When it cannot be marked.
+    pub fn leave_unfinished(self, name: &Name, mtime: Timestamp) -> Result<(), Error> {
+        let is_changed = self.changed.load(Ordering::Acquire);
+        match (&self.shape, is_changed) {
+            (Shape::Created { .. }, false) => {
+                self.remove_made(name);
+                Ok(())
+            }
+            (Shape::Created { .. } | Shape::InPlace { .. }, true) => {
+                set_mtime(&self.file, mark_beside(self.dir.site.clamp(mtime))).cannot("mark a file as incomplete")
+            }
+            (Shape::InPlace { .. }, false) | (Shape::Temporary { .. } | Shape::Device { .. }, _) => Ok(()),
+        }
+    }
+
+    /// Removes the file that was made, if it still has that name.
+    fn remove_made(&self, name: &Name) {
+        let made = Status::of_open(&self.file).map(|made| made.identity).ok();
+        let stands = self.dir.status_of(name).ok().flatten().map(|stands| stands.identity);
+        if let (true, Ok(descriptor)) = (made.is_some() && made == stands, self.dir.descriptor()) {
             // What stays behind is empty and looks unlike the source's.
             let _ = rustix::fs::unlinkat(&descriptor, name.as_bytes(), AtFlags::empty());
         }

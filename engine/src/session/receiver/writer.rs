@@ -468,7 +468,9 @@ impl Writer {
             }
             Some(writer) if whole => receiving.finish_file(batch, plan, writer),
             Some(writer) => {
-                writer.abandon_empty(&plan.entry.name);
+                if let Err(error) = writer.leave_unfinished(&plan.entry.name, plan.entry.mtime) {
+                    receiving.failed(path(batch, plan), Stage::Write, error)?;
+                }
                 receiving.file_failed(plan.entry.link, Failure::Problem)
             }
             None => receiving.file_failed(plan.entry.link, Failure::Problem),

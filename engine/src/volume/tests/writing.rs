@@ -317,6 +317,35 @@ fn a_temporary_that_is_given_up_is_gone() {
     assert_eq!(names_of(scratch.root().listing().unwrap(), 9).0, [b"dir"]);
 }
 
+/// A source that is written to at this moment may get any time from now on: the time of our own writing is no mark then.
+#[test]
+fn what_is_left_unfinished_is_older_than_the_source_was_and_what_is_empty_is_gone() {
+    let scratch = Scratch::new();
+    let scanned = time(1_700_000_000, 5);
+    let created = FileWriter::create(scratch.root(), &name("new")).unwrap();
+    created.write_at(b"content", 0).unwrap();
+    created.leave_unfinished(&name("new"), scanned).unwrap();
+    std::fs::write(scratch.path("old"), "before").unwrap();
+    let patched = in_place(&scratch, "old", scanned).unwrap();
+    patched.write_at(b"after", 0).unwrap();
+    patched.leave_unfinished(&name("old"), scanned).unwrap();
+    for file in ["new", "old"] {
+        assert!(scratch.status(file).mtime < scanned, "{file}");
+    }
+    std::fs::write(scratch.path("same"), "before").unwrap();
+    let before = scratch.status("same").mtime;
+    in_place(&scratch, "same", scanned).unwrap().leave_unfinished(&name("same"), scanned).unwrap();
+    assert_eq!(scratch.status("same").mtime, before);
+    FileWriter::create(scratch.root(), &name("empty")).unwrap().leave_unfinished(&name("empty"), scanned).unwrap();
+    assert!(!scratch.path("empty").exists());
+    // Somebody else's file of that name stays.
+    let created = FileWriter::create(scratch.root(), &name("other")).unwrap();
+    std::fs::remove_file(scratch.path("other")).unwrap();
+    std::fs::write(scratch.path("other"), "theirs").unwrap();
+    created.leave_unfinished(&name("other"), scanned).unwrap();
+    assert_eq!(std::fs::read(scratch.path("other")).unwrap(), b"theirs");
+}
+
 #[test]
 fn a_created_file_that_is_given_up_does_not_look_done() {
     let scratch = Scratch::new();
