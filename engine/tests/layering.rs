@@ -54,7 +54,7 @@ const TOOLS: [(&[&str], &[&str]); 18] = [
 const PRINTING: [&str; 5] = ["print", "println", "eprint", "eprintln", "dbg"];
 
 /// Files outside `volume` that may open files, each with the reason. None of them touches what is in a volume.
-const FILE_READERS: [(&str, &str); 14] = [
+const FILE_READERS: [(&str, &str); 13] = [
     ("tunnel/identity.rs", "reads certificates and keys"),
     ("tunnel/keygen.rs", "writes certificates and keys"),
     ("cli/files.rs", "reads exclude files and tickets, writes reports"),
@@ -68,7 +68,6 @@ const FILE_READERS: [(&str, &str); 14] = [
     ("cli/bench/rates.rs", "reads and writes files of the benchmark to tell how fast that goes"),
     ("personality/files.rs", "reads configuration and secrets, writes a pod's last words, touches files"),
     ("personality/stunnel/mod.rs", "reads stunnel.conf"),
-    ("personality/stunnel/watchdog.rs", "makes the file that ends the operator's client pod"),
 ];
 
 const LINES_MAX: usize = 600;

@@ -13,47 +13,17 @@ use ferry_tests::ferry::Ferry;
 use ferry_tests::mounts::Mount;
 use ferry_tests::operator;
 use ferry_tests::place::Place;
+use ferry_tests::pods::client::{INFO, NEW, NEW_TOLD, OLD, OLD_PLACES};
 use ferry_tests::scene::{Scene, within};
 use ferry_tests::trees::{self, Seed};
 use ferry_tests::unprivileged;
 use ferry_tests::{Result, ensure};
 use rustix::process::Signal;
 
-const INFO: &str = "--info=COPY2,DEL2,REMOVE2,SKIP2,FLIST2,PROGRESS2,STATS2";
-
 /// The options of MTC 1.4 and 1.5, of 1.6 to 1.8, and what users add to them.
 fn option_sets() -> Vec<Vec<&'static str>> {
-    let old = vec![
-        "--bwlimit=100000",
-        "--archive",
-        "--delete",
-        "--recursive",
-        "--hard-links",
-        "--partial",
-        INFO,
-        "--human-readable",
-        "--port",
-        "2222",
-        "--log-file",
-        "/dev/stdout",
-        "--checksum",
-    ];
-    let new = vec![
-        "--recursive",
-        "--links",
-        "--perms",
-        "--devices",
-        "--specials",
-        "--times",
-        "--owner",
-        "--group",
-        "--hard-links",
-        "--delete",
-        "--partial",
-        "--human-readable",
-        "--log-file=/dev/stdout",
-        INFO,
-    ];
+    let old = [&["--bwlimit=100000"][..], OLD, OLD_PLACES, &["--checksum"]].concat();
+    let new = [NEW, NEW_TOLD].concat();
     let with = |set: &Vec<&'static str>, more: &[&'static str]| [set.as_slice(), more].concat();
     vec![
         with(&new, &["--sparse", "--exclude=lost+found"]),

@@ -13,6 +13,9 @@ use ferry_tests::fakes::{Fake, Habit};
 use ferry_tests::ferry::Ferry;
 use ferry_tests::mounts::Mount;
 use ferry_tests::place::Place;
+use ferry_tests::pods::client::{NEW, NEW_TOLD, OLD};
+use ferry_tests::pods::conf::{self, Module};
+use ferry_tests::pods::version::Version;
 use ferry_tests::scene::{Scene, within};
 use ferry_tests::trees::{self, Seed};
 use ferry_tests::{Result, ensure, operator, ports, unprivileged};
@@ -22,28 +25,11 @@ const MODULE: &str = "0cc175b9c0f1b6a831c399e269772661";
 const PASSWORD: &str = "aBcDeF";
 /// What will not pass is told by then.
 const AT_ONCE: Duration = Duration::from_secs(5);
-const INFO: &str = "--info=COPY2,DEL2,REMOVE2,SKIP2,FLIST2,PROGRESS2,STATS2";
 
-/// The options of MTC 1.4 and 1.5, and of 1.6 to 1.8.
-const OLD: &[&str] =
-    &["--archive", "--delete", "--recursive", "--hard-links", "--partial", INFO, "--human-readable", "--checksum"];
-const NEW: &[&str] = &[
-    "--recursive",
-    "--links",
-    "--perms",
-    "--devices",
-    "--specials",
-    "--times",
-    "--owner",
-    "--group",
-    "--hard-links",
-    "--delete",
-    "--partial",
-    "--human-readable",
-    "--log-file=/dev/stdout",
-    INFO,
-    "--exclude=lost+found",
-];
+/// The options of MTC 1.6 to 1.8.
+fn new() -> Vec<&'static str> {
+    [NEW, NEW_TOLD, &["--exclude=lost+found"]].concat()
+}
 
 /// The files and directories of a daemon.
 struct Pod<'s> {
@@ -70,45 +56,21 @@ impl<'s> Pod<'s> {
         })
     }
 
-    /// rsyncd.conf of 1.4 and 1.5.
-    fn old_conf(&self) -> String {
-        let (secrets, path) = (self.secrets.display(), self.destination.display());
-        format!(
-            "
-    syslog facility = local7
-    read only = no
-    list = yes
-    log file = /dev/stdout
-    max verbosity = 4
-    auth users = root
-    hosts allow = ::1, 127.0.0.1, localhost
-    uid = root
-    gid = root
-    secrets file = {secrets}
-
-[{MODULE}]
-    comment = archive for ns/vol
-    path = {path}
-    use chroot = no
-    munge symlinks = no
-    list = yes
-    hosts allow = ::1, 127.0.0.1, localhost
-    auth users = root
-    secrets file = {secrets}
-    read only = false
-"
-        )
+    /// rsyncd.conf of a version, with this pod's files.
+    fn conf(&self, version: Version) -> String {
+        let path = self.destination.display().to_string();
+        let module = Module { name: MODULE.to_owned(), claim: "ns/vol".to_owned(), path };
+        conf::rsyncd(version, &[module]).replace(conf::secrets_path(version), &self.secrets.display().to_string())
     }
 
-    /// rsyncd.conf of 1.7.10 and 1.8, not privileged.
+    /// Of 1.4 and 1.5.
+    fn old_conf(&self) -> String {
+        self.conf(Version::V15)
+    }
+
+    /// Of 1.8, not privileged.
     fn new_conf(&self) -> String {
-        let (secrets, path) = (self.secrets.display(), self.destination.display());
-        format!(
-            "syslog facility = local7\nread only = no\nlist = yes\nlog file = /dev/stdout\nmax verbosity = 4\n\
-             auth users = root\nhosts allow = ::1, 127.0.0.1, localhost\nuse chroot = no\nmunge symlinks = no\n\n\
-             [{MODULE}]\n    comment = archive for ns/vol\n    path = {path}\n    list = yes\n    read only = false\n    \
-             auth users = root\n    secrets file = {secrets}\n"
-        )
+        self.conf(Version::V18Restricted)
     }
 
     fn daemon_command(&self, conf: &str) -> Result<Command> {
@@ -172,10 +134,11 @@ fn the_files_and_command_lines_of_every_version() -> Result<()> {
         std::os::unix::fs::symlink("/etc/passwd", pod.source.join("absolute"))?;
         std::os::unix::fs::symlink("nowhere", pod.source.join("dangling"))?;
         std::fs::write(pod.source.join("50%_off"), "half")?;
-        for (conf, options) in [(pod.old_conf(), OLD), (pod.new_conf(), NEW)] {
+        let old = [OLD, &["--checksum"]].concat();
+        for (conf, options) in [(pod.old_conf(), old), (pod.new_conf(), new())] {
             let daemon = pod.daemon(&conf)?;
             for _ in 0..2 {
-                let done = pod.copy(options)?;
+                let done = pod.copy(&options)?;
                 ended(&done, 0)?;
                 operator::reads_always(&done.text())?;
                 compare::equal_but(&pod.source, &pod.destination, &[Aspect::Xattrs("")])?;
@@ -201,16 +164,16 @@ fn who_may_not_come_in_is_told_so_at_once() -> Result<()> {
         std::fs::write(pod.source.join("file"), "f")?;
         let elsewhere = pod.new_conf().replace("hosts allow = ::1, 127.0.0.1, localhost", "hosts allow = 10.0.0.0/8");
         let daemon = pod.daemon(&pod.new_conf())?;
-        pod.refused(pod.client(NEW, MODULE).env("RSYNC_PASSWORD", "wrong"), 5, "password")?;
-        pod.refused(pod.client(NEW, MODULE).env_remove("RSYNC_PASSWORD"), 5, "password")?;
-        pod.refused(&mut pod.client(NEW, "other"), 5, "Unknown module")?;
+        pod.refused(pod.client(&new(), MODULE).env("RSYNC_PASSWORD", "wrong"), 5, "password")?;
+        pod.refused(pod.client(&new(), MODULE).env_remove("RSYNC_PASSWORD"), 5, "password")?;
+        pod.refused(&mut pod.client(&new(), "other"), 5, "Unknown module")?;
         let mut other_user = pod.called.command("rsync");
-        other_user.env("RSYNC_PASSWORD", PASSWORD).args(NEW).arg(format!("{}/", pod.source.display()));
+        other_user.env("RSYNC_PASSWORD", PASSWORD).args(new()).arg(format!("{}/", pod.source.display()));
         other_user.arg(format!("rsync://mallory@localhost:{}/{MODULE}", pod.port));
         pod.refused(&mut other_user, 5, "password")?;
         ended(&daemon.kill()?, 137)?;
         let _daemon = pod.daemon(&elsewhere)?;
-        pod.refused(&mut pod.client(NEW, MODULE), 5, "access denied")?;
+        pod.refused(&mut pod.client(&new(), MODULE), 5, "access denied")?;
         ensure!(std::fs::read_dir(&pod.destination)?.next().is_none(), "something arrived");
         Ok(())
     })
@@ -223,7 +186,7 @@ fn stock_rsync_on_either_side_is_named_at_once() -> Result<()> {
         std::fs::write(pod.source.join("file"), "f")?;
         let ours = pod.daemon(&pod.new_conf())?;
         let begun = Instant::now();
-        let stock = run(scene, &mut pod.client_of(Path::new("/usr/bin/rsync"), NEW, MODULE), SOON)?;
+        let stock = run(scene, &mut pod.client_of(Path::new("/usr/bin/rsync"), &new(), MODULE), SOON)?;
         ensure!(stock.exit != 0 && begun.elapsed() < AT_ONCE, "{} after {:?}", stock.exit, begun.elapsed());
         let said = format!("{}{}", stock.text(), stock.stderr);
         ensure!(said.contains("the source's transfer image is stock rsync"), "{said}");
@@ -240,7 +203,7 @@ fn stock_rsync_on_either_side_is_named_at_once() -> Result<()> {
         ]);
         let _stock = pod.called.start(&mut command)?;
         ports::await_listener(pod.port, SOON)?;
-        pod.refused(&mut pod.client(NEW, MODULE), 2, "the destination's transfer image is stock rsync")?;
+        pod.refused(&mut pod.client(&new(), MODULE), 2, "the destination's transfer image is stock rsync")?;
         ensure!(std::fs::read_dir(&pod.destination)?.next().is_none(), "something arrived");
         Ok(())
     })
@@ -257,7 +220,7 @@ fn probes_are_nothing_and_cost_nothing() -> Result<()> {
             ended(&pod.called.run("nc", &["-z", "localhost", &pod.port.to_string()])?, 0)?;
         }
         ensure!(daemon.so_far() == before, "a probe was told: {:?}", daemon.so_far());
-        ended(&pod.copy(NEW)?, 0)?;
+        ended(&pod.copy(&new())?, 0)?;
         compare::equal(&pod.source, &pod.destination)
     })
 }
@@ -268,7 +231,7 @@ fn a_daemon_that_comes_late_or_closes_first_is_waited_for() -> Result<()> {
         let pod = Pod::new(scene)?;
         std::fs::write(pod.source.join("file"), "f")?;
         // Nobody, then the daemon.
-        let client = pod.called.start(&mut pod.client(NEW, MODULE))?;
+        let client = pod.called.start(&mut pod.client(&new(), MODULE))?;
         std::thread::sleep(Duration::from_secs(2));
         let daemon = pod.daemon(&pod.new_conf())?;
         ended(&client.finish(Duration::from_secs(30))?, 0)?;
@@ -278,7 +241,7 @@ fn a_daemon_that_comes_late_or_closes_first_is_waited_for() -> Result<()> {
         // Something that closes every connection, as a tunnel without another side does.
         let fake = Fake::start(Habit::Close)?;
         let mut command = pod.called.command("rsync");
-        command.env("RSYNC_PASSWORD", PASSWORD).args(NEW).arg(format!("{}/", pod.source.display()));
+        command.env("RSYNC_PASSWORD", PASSWORD).args(new()).arg(format!("{}/", pod.source.display()));
         command.arg(format!("rsync://root@127.0.0.1:{}/{MODULE}", fake.port));
         let mut client = pod.called.start(&mut command)?;
         std::thread::sleep(Duration::from_secs(3));
@@ -310,7 +273,7 @@ fn what_a_tunnel_tells_ends_with_its_number_at_once() -> Result<()> {
         ] {
             let fake = Fake::start(Habit::Answer(answer))?;
             let mut command = pod.called.command("rsync");
-            command.args(NEW).arg(format!("{}/", pod.source.display()));
+            command.args(new()).arg(format!("{}/", pod.source.display()));
             command.arg(format!("rsync://root@127.0.0.1:{}/{MODULE}", fake.port));
             pod.refused(&mut command, code, word)?;
         }
@@ -346,7 +309,7 @@ fn a_daemon_that_is_killed_and_comes_again_is_gone_on_with() -> Result<()> {
         Place::open(&pod.source)?.file(b"big", &Seed::new(3).bytes(24 << 20))?;
         trees::small_files(&pod.source, 200, 4)?;
         let daemon = pod.daemon(&pod.new_conf())?;
-        let mut client = pod.called.start(&mut pod.client(&[NEW, &["--bwlimit=4M"]].concat(), MODULE))?;
+        let mut client = pod.called.start(&mut pod.client(&[new(), vec!["--bwlimit=4M"]].concat(), MODULE))?;
         client.wait_for(Duration::from_secs(30), |out, _| (operator::read(out).percent? > 15).then_some(()))?;
         ended(&daemon.kill()?, 137)?;
         std::thread::sleep(Duration::from_secs(1));
@@ -365,14 +328,14 @@ fn a_full_destination_is_eleven_and_the_daemon_goes_on() -> Result<()> {
         Place::open(&pod.source)?.file(b"big", &Seed::new(4).bytes(4 << 20))?;
         let _small = Mount::tmpfs(&pod.destination, 1 << 20)?;
         let mut daemon = pod.daemon(&pod.new_conf())?;
-        let done = pod.copy(NEW)?;
+        let done = pod.copy(&new())?;
         ended(&done, 11)?;
         ensure!(done.text().contains("ENOSPC"), "{}", done.text());
         operator::reads_always(&done.text())?;
         ensure!(daemon.is_running()?, "the daemon ended too");
         std::fs::remove_file(pod.source.join("big"))?;
         std::fs::write(pod.source.join("small"), "s")?;
-        ended(&pod.copy(NEW)?, 0)?;
+        ended(&pod.copy(&new())?, 0)?;
         compare::equal_but(&pod.source, &pod.destination, &[Aspect::Root])
     })
 }
@@ -394,7 +357,7 @@ fn what_a_daemon_that_is_not_root_cannot_keep_is_a_warning() -> Result<()> {
         command.args(told.get_args());
         let mut daemon = pod.called.start(&mut unprivileged::command(&command))?;
         daemon.wait_for(SOON, |_, _| ports::is_listening(pod.port).then_some(()))?;
-        let done = pod.copy(&[NEW, &["--omit-dir-times"]].concat())?;
+        let done = pod.copy(&[new(), vec!["--omit-dir-times"]].concat())?;
         ended(&done, 0)?;
         let text = done.text();
         ensure!(text.matches("warning: not kept: ownership").count() == 1, "{text}");
@@ -410,7 +373,7 @@ fn a_daemon_that_cannot_serve_says_so_before_it_listens() -> Result<()> {
         std::fs::set_permissions(scene.path("source"), std::fs::Permissions::from_mode(0o755))?;
         let missing = whole.replace(&pod.secrets.display().to_string(), "/nonexistent");
         for (conf, code, word) in [
-            (whole.replace("read only = false", "read only = perhaps"), 1, "line 15"),
+            (whole.replace("read only = false", "read only = perhaps"), 1, "line 17"),
             (whole.replace("list = yes", "hosts deny = *"), 1, "hosts deny"),
             (whole.replace("read only = false", "read only = yes"), 1, "no module"),
             (whole.replace(&pod.destination.display().to_string(), "/nonexistent"), 1, "/nonexistent"),
@@ -445,7 +408,7 @@ fn a_user_of_no_name_loses_what_it_must_and_ends_well() -> Result<()> {
         let mut daemon = pod.called.start(&mut as_nobody(&pod.daemon_command(&pod.new_conf())?))?;
         daemon.wait_for(SOON, |_, _| ports::is_listening(pod.port).then_some(()))?;
         let lost = [Aspect::Root, Aspect::Owner, Aspect::SetId, Aspect::Devices, Aspect::Xattrs("")];
-        let options = [NEW, &["--omit-dir-times"]].concat();
+        let options = [new(), vec!["--omit-dir-times"]].concat();
         for _ in 0..2 {
             let done = run(scene, &mut as_nobody(&pod.client(&options, MODULE)), SOON)?;
             ended(&done, 0)?;
@@ -481,7 +444,7 @@ fn ten_modules_of_one_daemon_at_once() -> Result<()> {
         let mut clients = Vec::new();
         for n in 0..10 {
             let mut command = pod.called.command("rsync");
-            command.env("RSYNC_PASSWORD", PASSWORD).args(NEW).arg(format!("{}/{n}/", pod.source.display()));
+            command.env("RSYNC_PASSWORD", PASSWORD).args(new()).arg(format!("{}/{n}/", pod.source.display()));
             command.arg(format!("rsync://root@localhost:{}/claim_{n}", pod.port));
             clients.push(pod.called.start(&mut command)?);
         }

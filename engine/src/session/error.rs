@@ -160,18 +160,24 @@ impl SessionError {
     /// The whole sentence, causes included.
     #[must_use]
     pub fn sentence(&self) -> String {
-        let mut sentence = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(inner) = cause {
-            let text = inner.to_string();
-            if !sentence.contains(&text) {
-                sentence.push_str(": ");
-                sentence.push_str(&text);
-            }
-            cause = inner.source();
-        }
-        sentence
+        sentence(self)
     }
+}
+
+/// An error and each cause below it that is not told already.
+#[must_use]
+pub fn sentence(error: &dyn std::error::Error) -> String {
+    let mut sentence = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let text = inner.to_string();
+        if !sentence.contains(&text) {
+            sentence.push_str(": ");
+            sentence.push_str(&text);
+        }
+        cause = inner.source();
+    }
+    sentence
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ mod stop;
 mod verify;
 
 pub use crate::wire::{Item, ItemChange};
-pub use error::SessionError;
+pub use error::{SessionError, sentence};
 pub use estimate::{Estimate, Pace};
 pub use local::{SyncRun, sync};
 pub use progress::{Phase, Progress, Snapshot};

@@ -179,6 +179,11 @@ pub fn classify(error: &io::Error, peer: &str) -> Option<ConnectError> {
     }
 }
 
+/// Whether the kernel says that there is no way: ENETUNREACH, EHOSTUNREACH.
+pub(super) fn has_no_way(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable)
+}
+
 /// The TLS library's error inside `error`.
 pub(super) fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
     error.get_ref()?.downcast_ref()

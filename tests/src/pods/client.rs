@@ -16,7 +16,29 @@ pub struct Options {
     pub extras: Vec<String>,
 }
 
-const INFO: &str = "--info=COPY2,DEL2,REMOVE2,SKIP2,FLIST2,PROGRESS2,STATS2";
+/// What the operator wants to be told.
+pub const INFO: &str = "--info=COPY2,DEL2,REMOVE2,SKIP2,FLIST2,PROGRESS2,STATS2";
+/// What MTC 1.4 and 1.5 ask of every copy.
+pub const OLD: &[&str] =
+    &["--archive", "--delete", "--recursive", "--hard-links", "--partial", INFO, "--human-readable"];
+/// Where MTC 1.4 and 1.5 send it, and its log.
+pub const OLD_PLACES: &[&str] = &["--port", "2222", "--log-file", "/dev/stdout"];
+/// What MTC 1.6 to 1.8 ask of every copy, before a bound of the rate.
+pub const NEW: &[&str] = &[
+    "--recursive",
+    "--links",
+    "--perms",
+    "--devices",
+    "--specials",
+    "--times",
+    "--owner",
+    "--group",
+    "--hard-links",
+    "--delete",
+    "--partial",
+];
+/// What they ask behind it.
+pub const NEW_TOLD: &[&str] = &["--human-readable", "--log-file=/dev/stdout", INFO];
 
 /// The command line of rsync, for the claim mounted at `source` to the module behind `host`.
 #[must_use]
@@ -30,16 +52,16 @@ pub fn rsync(version: Version, options: &Options, source: &str, host: &str, modu
     if version.is_old() {
         add(&["rsync"]);
         add(bwlimit.as_deref().as_slice());
-        add(&["--archive", "--delete", "--recursive", "--hard-links", "--partial", INFO, "--human-readable"]);
-        add(&["--port", "2222", "--log-file", "/dev/stdout"]);
+        add(OLD);
+        add(OLD_PLACES);
         add(&extras);
         add(if options.verify { &["--checksum"] } else { &[] });
         add(&[&source, &url]);
     } else {
-        add(&["/usr/bin/rsync", "--recursive", "--links", "--perms", "--devices", "--specials", "--times", "--owner"]);
-        add(&["--group", "--hard-links", "--delete", "--partial"]);
+        add(&["/usr/bin/rsync"]);
+        add(NEW);
         add(bwlimit.as_deref().as_slice());
-        add(&["--human-readable", "--log-file=/dev/stdout", INFO]);
+        add(NEW_TOLD);
         add(if options.sparse { &["--sparse", "--no-inplace"] } else { &[] });
         add(if version == Version::V17Restricted || version == Version::V18Restricted {
             &["--omit-dir-times"]

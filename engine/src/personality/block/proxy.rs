@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::args::ProxyArgs;
 use crate::personality::files;
 use crate::personality::rsync::{Code, Ending, Teller, block_on, copy, no_runtime, run_id};
-use crate::session::{self, Door, ReceiveRun};
+use crate::session::{self, Door, ReceiveRun, sentence};
 use crate::tunnel::{Allowed, ErrandDoor, Module, PortDoor, PortModule};
 use crate::types::{Bounds, Outcome, StatePlace, VolumeName};
 
@@ -104,17 +104,6 @@ fn volume(identifier: &Module, place: Option<OsString>) -> Result<(PortModule, P
     let loopback = [(std::net::Ipv4Addr::LOCALHOST.into(), 32), (std::net::Ipv6Addr::LOCALHOST.into(), 128)];
     let allowed = Allowed::Networks(loopback.to_vec());
     Ok((PortModule { module: identifier.clone(), volume, users: Vec::new(), allowed }, place))
-}
-
-/// An error and each cause below it.
-fn sentence(error: &dyn std::error::Error) -> String {
-    let mut sentence = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        sentence = format!("{sentence}: {inner}");
-        cause = inner.source();
-    }
-    sentence
 }
 
 #[cfg(test)]

@@ -5,13 +5,13 @@
 //! a while; never before the first. Only where the operator's directory is mounted; the block path has another one and makes
 //! its file itself.
 
-use std::fs::OpenOptions;
-use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::timeout;
+
+use crate::personality::files::{self, FileError};
 
 /// How long nobody must have come.
 pub(super) const QUIET: Duration = Duration::from_secs(30);
@@ -65,14 +65,9 @@ async fn next(clients: &mut watch::Receiver<Clients>, known: u64) -> Option<()> 
 }
 
 /// Makes each done-file whose directory is mounted, as touch would; returns what was made and what could not be.
-pub(super) fn touch_done_files() -> Vec<(PathBuf, io::Result<()>)> {
+pub(super) fn touch_done_files() -> Vec<(PathBuf, Result<(), FileError>)> {
     let mounted = |file: &&&str| Path::new(file).parent().is_some_and(Path::is_dir);
-    DONE_FILES.iter().filter(mounted).map(|file| (PathBuf::from(file), touch(Path::new(file)))).collect()
-}
-
-fn touch(file: &Path) -> io::Result<()> {
-    let file = OpenOptions::new().create(true).append(true).open(file)?;
-    file.set_modified(SystemTime::now())
+    DONE_FILES.iter().filter(mounted).map(|file| (PathBuf::from(file), files::touch(Path::new(file)))).collect()
 }
 
 #[cfg(test)]
@@ -140,18 +135,5 @@ mod tests {
         clients.send_modify(Clients::come);
         tokio::time::sleep(SHORT).await;
         assert_eq!(done.load(Ordering::Relaxed), 0);
-    }
-
-    #[test]
-    fn a_file_is_made_where_its_directory_is_and_made_newer_where_it_is() {
-        let dir = std::env::temp_dir().join(format!("ferry-done-{}", std::process::id()));
-        std::fs::create_dir(&dir).unwrap();
-        let file = dir.join("done");
-        touch(&file).unwrap();
-        std::fs::File::options().append(true).open(&file).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
-        touch(&file).unwrap();
-        assert!(file.metadata().unwrap().modified().unwrap() > SystemTime::UNIX_EPOCH);
-        std::fs::remove_dir_all(&dir).unwrap();
-        assert!(touch(&file).is_err());
     }
 }

@@ -3,18 +3,18 @@
 //! One attempt under one deadline; when to try again is the session's.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::error::PortError;
 use super::lines::{GREETING, Line, Module, Request, Socket, buffered, hex, read_line, unhex, word};
 use super::proof::Password;
 use crate::tunnel::address::{Host, HostPort};
+use crate::tunnel::probe::resolve;
 use crate::tunnel::provider::random_bytes;
 use crate::tunnel::stream::Stream;
 
@@ -180,13 +180,9 @@ impl PortConnector {
 
 /// A connection to the first address of a host that takes one.
 pub(super) async fn open(address: &HostPort) -> io::Result<Socket> {
-    let addresses = match address.host() {
-        Host::Ip(ip) => vec![SocketAddr::new(*ip, address.port())],
-        Host::Name(name) => lookup_host((name.as_ref(), address.port())).await?.collect(),
-    };
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in addresses {
-        match TcpStream::connect(address).await.and_then(buffered) {
+    for ip in resolve(address.host()).await? {
+        match TcpStream::connect((ip, address.port())).await.and_then(buffered) {
             Ok(socket) => return Ok(socket),
             Err(error) => last = error,
         }

@@ -3,6 +3,7 @@
 use std::io;
 
 use super::lines::Module;
+use crate::tunnel::failure::has_no_way;
 use crate::types::{Cause, Outcome};
 
 /// What a tunnel that cannot reach the other side calls its trouble, in the line it answers its own side with:
@@ -128,7 +129,7 @@ impl PortError {
     #[must_use]
     pub fn may_pass(&self) -> bool {
         match self {
-            Self::Connect { source, .. } => !is_unreachable(source),
+            Self::Connect { source, .. } => !has_no_way(source),
             Self::Broken { .. } | Self::Slow { .. } | Self::Tunnel { trouble: Trouble::Refused, .. } => true,
             Self::Gone { .. }
             | Self::Stock
@@ -168,11 +169,6 @@ impl PortError {
             Self::Refused(_) | Self::Random => None,
         }
     }
-}
-
-/// Whether the system knows no way there.
-fn is_unreachable(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::io;
 
-use super::super::failure::{ConnectError, Distrust, NetworkError, classify};
+use super::super::failure::{ConnectError, Distrust, NetworkError, classify, has_no_way};
 use super::super::port::Trouble;
 use super::super::proxy::ProxyError;
 
@@ -49,11 +49,8 @@ impl fmt::Display for Reason {
 
 /// Whether the kernel says that there is no way: ENETUNREACH, EHOSTUNREACH.
 pub(super) fn is_unreachable(error: &ConnectError) -> bool {
-    const NO_WAY: [i32; 2] = [101, 113];
     match error {
-        ConnectError::Network { source: NetworkError::Io(cause), .. } => {
-            cause.raw_os_error().is_some_and(|number| NO_WAY.contains(&number))
-        }
+        ConnectError::Network { source: NetworkError::Io(cause), .. } => has_no_way(cause),
         ConnectError::Network { .. }
         | ConnectError::Identity { .. }
         | ConnectError::NotTls { .. }
