@@ -8,7 +8,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::types::{Compress, LossKind, Owner, RunId, StatePlace, VolumeName, ZstdLevel, limits};
+use crate::types::{Compress, LossKind, Owner, RunId, StatePlace, VolumeName, ZstdLevel, bytes_in, limits};
 
 /// Why a value was not understood. The sentence says what was expected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -100,17 +100,9 @@ pub fn size(text: &str) -> Result<u64, ValueError> {
     if number.is_empty() {
         return Err(ValueError::Size);
     }
-    let factor = match unit.trim_start().to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "k" | "kib" => 1 << 10,
-        "m" | "mib" => 1 << 20,
-        "g" | "gib" => 1 << 30,
-        "t" | "tib" => 1 << 40,
-        "kb" => 1_000,
-        "mb" => 1_000_000,
-        "gb" => 1_000_000_000,
-        "tb" => 1_000_000_000_000,
-        _ => return Err(ValueError::Size),
+    let factor = match unit.trim_start() {
+        "" => 1,
+        unit => bytes_in(unit).ok_or(ValueError::Size)?,
     };
     let number: u64 = number.parse().map_err(|_| ValueError::TooLarge)?;
     number.checked_mul(factor).ok_or(ValueError::TooLarge)

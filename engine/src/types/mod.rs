@@ -14,6 +14,7 @@ mod outcome;
 mod problem;
 mod shape;
 mod time;
+mod unit;
 
 pub use digest::{Anchor, Digest, LeafDigest, LeafKey, SessionKey};
 pub use entry::{Content, Device, Entry, EntryKind, FileContent, Mode, Owner, Xattr, Xattrs};
@@ -27,3 +28,4 @@ pub use outcome::{BytesCount, Cause, EntriesCount, Exit, Outcome, WireCount};
 pub use problem::{Problem, Problems, Stage};
 pub use shape::Shape;
 pub use time::{Moment, Timestamp};
+pub use unit::bytes_in;

@@ -13,15 +13,9 @@ use crate::tunnel::{Host, HostPort, Module};
 #[derive(Debug, Parser)]
 #[command(name = "proxy", version, disable_help_subcommand = true)]
 pub struct ProxyArgs {
-    /// The side with the data.
-    #[arg(long, required_unless_present = "target", conflicts_with = "target")]
-    pub source: bool,
-    /// The side the data goes to.
-    #[arg(long)]
-    pub target: bool,
-    /// Source: the host the tunnel to the destination listens on.
-    #[arg(long, value_name = "HOST", value_parser = Host::parse, default_value = "localhost")]
-    pub target_address: Host,
+    /// Which side it is.
+    #[command(flatten)]
+    pub side: SideArgs,
     /// Source: its port.
     #[arg(long, value_name = "PORT", default_value_t = 6443)]
     pub target_port: u16,
@@ -45,21 +39,29 @@ pub struct ProxyArgs {
 pub struct BlockArgs {
     /// The device or the file.
     pub file: PathBuf,
-    /// The side with the data: the only one that is run by itself, for the proxy receives.
-    #[arg(long, required_unless_present = "target", conflicts_with = "target")]
-    pub source: bool,
-    /// The other side.
-    #[arg(long)]
-    pub target: bool,
-    /// The host of the proxy.
-    #[arg(long, value_name = "HOST", value_parser = Host::parse, default_value = "localhost")]
-    pub target_address: Host,
+    /// Which side it is; the one with the data is the only one that is run by itself, for the proxy receives.
+    #[command(flatten)]
+    pub side: SideArgs,
     /// The port of the proxy.
     #[arg(long, value_name = "PORT")]
     pub port: u16,
     /// Of no effect here.
     #[command(flatten)]
     pub ignored: Ignored,
+}
+
+/// The side, and whom it connects to.
+#[derive(Debug, Args)]
+pub struct SideArgs {
+    /// The side with the data.
+    #[arg(long, required_unless_present = "target", conflicts_with = "target")]
+    pub source: bool,
+    /// The side the data goes to.
+    #[arg(long)]
+    pub target: bool,
+    /// Source: the host of the tunnel (proxy), of the proxy (blockrsync).
+    #[arg(long, value_name = "HOST", value_parser = Host::parse, default_value = "localhost")]
+    pub target_address: Host,
 }
 
 /// Options that change nothing.
@@ -87,7 +89,7 @@ impl ProxyArgs {
     /// Where a transfer goes at the source; `None` where the port is 0.
     #[must_use]
     pub fn tunnel(&self) -> Option<HostPort> {
-        HostPort::new(self.target_address.clone(), self.target_port)
+        HostPort::new(self.side.target_address.clone(), self.target_port)
     }
 }
 
@@ -95,7 +97,7 @@ impl BlockArgs {
     /// Where the proxy is; `None` where the port is 0.
     #[must_use]
     pub fn proxy(&self) -> Option<HostPort> {
-        HostPort::new(self.target_address.clone(), self.port)
+        HostPort::new(self.side.target_address.clone(), self.port)
     }
 }
 
@@ -110,7 +112,7 @@ mod tests {
         let target = "/proxy --target --listen-port 2222 --blockrsync-path /blockrsync --control-file /usr/share/x/done \
              --block-size 131072 --identifier a --identifier b";
         let target = ProxyArgs::try_parse_from(target.split_whitespace()).unwrap();
-        assert!(target.target && !target.source);
+        assert!(target.side.target && !target.side.source);
         assert_eq!(target.identifiers.iter().map(Module::as_str).collect::<Vec<_>>(), ["a", "b"]);
         let source = format!(
             "/proxy --source --target-address localhost --identifier {ID} --listen-port 9002 --target-port 6443 --control-file /x"

@@ -19,7 +19,7 @@ const VARIABLE: &str = "id-";
 /// Runs the side that was asked for.
 pub fn run(asked: &ProxyArgs) -> ExitCode {
     let teller = Arc::new(Teller::new());
-    let ended = if asked.source { source(asked, &teller) } else { target(asked, &teller) };
+    let ended = if asked.side.source { source(asked, &teller) } else { target(asked, &teller) };
     ended.unwrap_or_else(|ending| teller.end(&ending))
 }
 

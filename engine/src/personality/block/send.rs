@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub fn run(asked: &BlockArgs) -> ExitCode {
     let teller = Arc::new(Teller::new());
     let refused = |text: &str| teller.end(&Ending::with(Code::Syntax, text));
-    if asked.target {
+    if asked.side.target {
         return refused("blockrsync --target is not run by itself: proxy --target receives");
     }
     let Some(proxy) = asked.proxy() else { return refused("--port 0 is none; name one") };

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use super::args::{ArgError, Typed};
 use super::filters::{self, FilterError, Rule};
 use super::options::{Field, Switch};
-use crate::types::{ChownTo, Compress, Escaped, LossKind, LossSet, Options, Owner, OwnerPolicy};
+use crate::types::{ChownTo, Compress, Escaped, LossKind, LossSet, Options, Owner, OwnerPolicy, bytes_in};
 
 /// The port of an rsync daemon.
 pub const PORT: u16 = 873;
@@ -311,18 +311,7 @@ fn bwlimit(typed: &Typed) -> Result<Option<NonZeroU64>, AskError> {
 fn rate(text: &str) -> Option<u64> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
-    let factor: u64 = match unit.to_ascii_lowercase().as_str() {
-        "b" => 1,
-        "" | "k" | "kib" => 1 << 10,
-        "m" | "mib" => 1 << 20,
-        "g" | "gib" => 1 << 30,
-        "t" | "tib" => 1 << 40,
-        "kb" => 1_000,
-        "mb" => 1_000_000,
-        "gb" => 1_000_000_000,
-        "tb" => 1_000_000_000_000,
-        _ => return None,
-    };
+    let factor = bytes_in(if unit.is_empty() { "K" } else { unit })?;
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     if whole.is_empty() && fraction.is_empty() || fraction.contains('.') || fraction.len() > 9 {
         return None;
